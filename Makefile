@@ -1,0 +1,91 @@
+# Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCKS := requirements/production.txt requirements/development.txt
+SOURCES := common tenant_service pipeline_service local_stack tests bench
+PROTOS = $(shell cd protos && find convergence -name '*.proto' | LC_ALL=C sort)
+PROTOS_WITH_SERVICES = $(filter %_service.proto,$(PROTOS))
+# Google's own .proto files, as googleapis-common-protos carries them.
+GOOGLE_PROTOS = $(shell $(BIN)/python -c 'import google.api, pathlib; print(pathlib.Path(list(google.api.__path__)[0]).parents[1])')
+PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE_PROTOS)
+IMAGE := .build/image.binpb
+BASELINE := protos/baseline.binpb
+# CI and `make test` read real inputs from here; tests that need them say so where the folder is absent.
+export CONVERGENCE_TEST_DATA ?= $(abspath ../shared/data)
+PYTEST_FLAGS ?= -n auto
+# protoc looks for its plugins on PATH.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: help demo test up check format lint types contracts proto proto-check lock clean bench install
+
+help: ## List every target
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Install everything into .venv
+
+$(STAMP): requirements/development.txt pyproject.toml sdk/pyproject.toml local_stack/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/development.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk -e .
+	touch $@
+
+demo: $(STAMP) ## Start the local stack on throw-away state, do the main job, show it, stop
+	$(BIN)/python -m local_stack demo
+
+up: $(STAMP) ## Run the local stack in the foreground; state under .local/
+	exec $(BIN)/python -m local_stack up
+
+test: $(STAMP) ## Run every test
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+bench: $(STAMP) ## Print the performance ratios the project is held to
+	$(BIN)/python -m bench
+
+check: lint types contracts proto-check ## Everything that CI checks besides the tests
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports --no-cache
+
+proto: $(STAMP) ## Generate sdk/convergence from protos/
+	find sdk/convergence -name '*_pb2*' -delete
+	$(PROTOC) --python_out=sdk --mypy_out=quiet:sdk $(PROTOS)
+	$(PROTOC) --grpc_python_out=sdk --mypy_grpc_out=quiet:sdk $(PROTOS_WITH_SERVICES)
+
+$(IMAGE): $(STAMP) $(addprefix protos/,$(PROTOS))
+	mkdir -p $(@D)
+	$(PROTOC) --include_imports --include_source_info --descriptor_set_out=$@ $(PROTOS)
+
+proto-check: $(IMAGE) proto
+	$(BIN)/buf lint $(IMAGE) --config protos/buf.yaml
+	$(BIN)/buf breaking $(IMAGE) --config protos/buf.yaml --against $(BASELINE)
+	@test -z "$$(git status --porcelain -- sdk/convergence)" || { git status --short -- sdk/convergence; \
+		echo 'sdk/convergence differs from what protos/ generate: commit the output of `make proto`'; exit 1; }
+
+LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-annotate --no-header $(addprefix --no-emit-package convergence-,sdk server local-stack)
+
+lock: ## Pin dependencies anew (needs uv)
+	$(LOCK) --upgrade -o requirements/production.txt
+	$(LOCK) --upgrade --extra local --extra dev -o requirements/development.txt
+
+clean: ## Remove .local/, the state of `make up`
+	@if [ -f .local/run/supervisor.pid ] && kill -0 "$$(cat .local/run/supervisor.pid)" 2>/dev/null; then \
+		echo 'the local stack is running: stop it first'; exit 1; fi
+	rm -rf .local

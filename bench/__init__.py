@@ -1,0 +1,1 @@
+"""Performance ratios that the project is held to."""

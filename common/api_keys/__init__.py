@@ -1,0 +1,1 @@
+"""API keys: their shape, their records, and who holds one."""

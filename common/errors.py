@@ -1,0 +1,246 @@
+"""Every error that a use case or a port raises. Imports nothing; `common.rpc.status` maps each class to a gRPC status.
+
+    ConvergenceError
+    + InvalidInput            -> INVALID_ARGUMENT      every violation at once
+    |   + TableNotAllowed
+    |   + RequestIdReused
+    |   + PlanTooLarge
+    + Unauthenticated         -> UNAUTHENTICATED       one text for every cause: no oracle
+    + PermissionDenied        -> PERMISSION_DENIED
+    |   + AdminOnly, TenantMismatch, ScopeMissing
+    + NotFound                -> NOT_FOUND
+    |   + RunNotFound, TenantNotFound, TemplateNotFound, TableNotFound
+    + AlreadyExists           -> ALREADY_EXISTS
+    |   + TenantExists, DatasetTaken
+    + FailedPrecondition      -> FAILED_PRECONDITION
+    |   + TemplateInvalid, TenantNotReady, TenantSuspended, SourceNotGranted, DependencyRefused
+    + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
+    + WarehouseError          never reaches a caller as such: use cases turn it into one of the above
+        + Transient           repeating the same call may succeed
+        + Terminal            repeating it will not
+        + ObjectNotFound
+        + ObjectExists
+        + PreconditionLost    an etag no longer matches
+
+A message is for the caller and names nothing that the caller may not know; the inner detail stays in `__cause__` and the log.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class ConvergenceError(Exception):
+    """Root of the tree.
+
+    `reason` is a name of `convergence.errors.v1.ErrorReason`; `message` is one sentence for the caller; `metadata` goes into ErrorInfo.
+    """
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata: dict[str, str] = dict(metadata or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One malformed field: its path in the request, for example `parameters.date`, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class InvalidInput(ConvergenceError):
+    """The request is malformed. Lists every violation, not only the first."""
+
+    reason = "FIELD_INVALID"
+
+    def __init__(self, violations: Sequence[Violation], *, message: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message or "; ".join(f"{v.field}: {v.description}" for v in violations), metadata=metadata)
+        self.violations = tuple(violations)
+
+
+class TableNotAllowed(InvalidInput):
+    """A table outside the tenant's dataset and its granted sources."""
+
+    reason = "TABLE_NOT_ALLOWED"
+
+
+class RequestIdReused(InvalidInput):
+    """A `request_id` that was used for a different request."""
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__([Violation("request_id", "was used before for a different request")])
+
+
+class PlanTooLarge(InvalidInput):
+    """The resolved plan is larger than the engine takes."""
+
+    reason = "PLAN_TOO_LARGE"
+
+
+class Unauthenticated(ConvergenceError):
+    """No key or one that does not hold, whatever the cause."""
+
+    reason = "API_KEY_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("A valid API key is required in the metadata key x-api-key")
+
+
+class PermissionDenied(ConvergenceError):
+    """The key is good but may not do this."""
+
+
+class AdminOnly(PermissionDenied):
+    """A tenant's key on an admin's method."""
+
+    reason = "ADMIN_ONLY"
+
+    def __init__(self) -> None:
+        super().__init__("This method needs an admin key")
+
+
+class TenantMismatch(PermissionDenied):
+    """The request names another tenant than the key's. Says nothing of whether that tenant exists."""
+
+    reason = "TENANT_MISMATCH"
+
+    def __init__(self) -> None:
+        super().__init__("The API key belongs to another tenant")
+
+
+class ScopeMissing(PermissionDenied):
+    """The key lacks the scope that the method needs."""
+
+    reason = "SCOPE_MISSING"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The API key lacks the scope {scope}", metadata={"scope": scope})
+
+
+class NotFound(ConvergenceError):
+    """What the request names does not exist for this caller."""
+
+
+class RunNotFound(NotFound):
+    """No such run, or another tenant's: the same bytes for both, so the id is not repeated."""
+
+    reason = "RUN_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("No such run")
+
+
+class TenantNotFound(NotFound):
+    """No such tenant; only an admin can get this."""
+
+    reason = "TENANT_NOT_FOUND"
+
+
+class TemplateNotFound(NotFound):
+    """No such template."""
+
+    reason = "TEMPLATE_NOT_FOUND"
+
+
+class TableNotFound(NotFound):
+    """A table that no run has published for this tenant yet."""
+
+    reason = "TABLE_NOT_FOUND"
+
+
+class AlreadyExists(ConvergenceError):
+    """What the request would create exists. Nothing was touched."""
+
+
+class TenantExists(AlreadyExists):
+    """The tenant was onboarded before."""
+
+    reason = "TENANT_EXISTS"
+
+
+class DatasetTaken(AlreadyExists):
+    """A dataset of the tenant's name exists that does not carry our mark."""
+
+    reason = "DATASET_TAKEN"
+
+
+class FailedPrecondition(ConvergenceError):
+    """The system is not in the state that the request needs; repeating does not help by itself."""
+
+
+class TemplateInvalid(FailedPrecondition):
+    """The template does not load."""
+
+    reason = "TEMPLATE_INVALID"
+
+
+class TenantNotReady(FailedPrecondition):
+    """The tenant's onboarding has not finished."""
+
+    reason = "TENANT_NOT_READY"
+
+
+class TenantSuspended(FailedPrecondition):
+    """No new runs for this tenant."""
+
+    reason = "TENANT_SUSPENDED"
+
+
+class SourceNotGranted(FailedPrecondition):
+    """The template reads a source that the tenant has not been granted."""
+
+    reason = "SOURCE_NOT_GRANTED"
+
+
+class DependencyRefused(FailedPrecondition):
+    """A dependency refused our credentials or configuration: an operator has to act."""
+
+    reason = "DEPENDENCY_REFUSED"
+
+
+class Unavailable(ConvergenceError):
+    """A dependency is away. Nothing is half done; the call may be repeated after `retry_delay_seconds`."""
+
+    reason = "DEPENDENCY_UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_delay_seconds: float = 1.0, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, metadata=metadata)
+        self.retry_delay_seconds = retry_delay_seconds
+
+
+class WarehouseError(ConvergenceError):
+    """What a warehouse adapter raises. Vendor errors are translated into its leaves once, in the adapter, by structured reason."""
+
+    reason = "STATEMENT_FAILED"
+
+
+class Transient(WarehouseError):
+    """Repeating the same call may succeed: away, overloaded, a conflict between transactions."""
+
+
+class Terminal(WarehouseError):
+    """Repeating the call will not help: a statement that does not compile, access denied, a limit of bytes.
+
+    `reason` narrows it where the run's error has a name of its own, for example BYTES_BILLED_LIMIT.
+    """
+
+    def __init__(self, message: str, *, reason: str = "STATEMENT_FAILED", metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, metadata=metadata)
+        self.reason = reason
+
+
+class ObjectNotFound(WarehouseError):
+    """No such dataset, table or job."""
+
+
+class ObjectExists(WarehouseError):
+    """A dataset, table or job of that name exists."""
+
+
+class PreconditionLost(WarehouseError):
+    """The object changed since its etag was read."""

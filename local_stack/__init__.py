@@ -1,0 +1,1 @@
+"""The embedded default: everything that stands for Google and for a cluster on one machine."""

@@ -1,0 +1,1 @@
+"""PipelineService: runs shared templates for tenants."""

@@ -1,0 +1,1 @@
+"""TenantService: onboarding and administration of tenants."""
