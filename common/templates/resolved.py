@@ -24,11 +24,12 @@ class ResolvedStatement:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCheck:
-    """A data-quality check as SELECTs over `{checked}`, the only thing left open: the staged or published table, filled in by the step
-    with `sql_over`.
+    """A data-quality check as SELECTs from `checked`, a common table expression that the step puts in front of them, since only a run
+    knows its staging table: ``WITH checked AS (SELECT * FROM `acme._stage_x`) SELECT ... FROM checked``. Neither SELECT starts with a
+    WITH of its own.
 
-    `measure` yields one row: `failing_rows` INT64, and `observed` and `expected` STRING where the check compares (NULL otherwise), and
-    `passed` BOOL. `sample` yields at most 20 failing rows; None where a check compares totals.
+    `measure` yields one row of four columns: `passed` BOOL, `failing_rows` INT64, `observed` and `expected` STRING (NULL unless the check
+    compares). `sample` yields at most 20 failing rows; None where a check compares totals.
     """
 
     name: str
@@ -39,29 +40,37 @@ class ResolvedCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class ResolvedDestination:
-    """Where a query step publishes: always in the tenant's dataset."""
+class ResolvedTable:
+    """A table of the tenant's dataset, or one partition (a day of `partition_column`) of it. What a query step publishes and a dq step
+    checks."""
 
     table: TableRef
-    write: Write
     partition_column: str | None
     partition: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuery:
+    """What a query step stages and publishes. `destination.partition` is set exactly when `write` is replace_partition."""
+
+    select: ResolvedStatement
+    destination: ResolvedTable
+    write: Write
     clustering: tuple[str, ...]
+    max_bytes_billed: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStep:
-    """One step. A `query` step has `query` and `destination`; a `dq` step has `table`."""
+    """One step. A `query` step has `query`; a `dq` step has `checked`."""
 
     step_id: str
     type: StepType
     depends_on: tuple[str, ...]
     timeout_seconds: float
     max_attempts: int
-    max_bytes_billed: int | None
-    query: ResolvedStatement | None
-    destination: ResolvedDestination | None
-    table: TableRef | None
+    query: ResolvedQuery | None
+    checked: ResolvedTable | None
     checks: tuple[ResolvedCheck, ...]
 
 
