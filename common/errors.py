@@ -56,7 +56,9 @@ class InvalidInput(ConvergenceError):
 
     reason = "FIELD_INVALID"
 
-    def __init__(self, violations: Sequence[Violation], *, message: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, violations: Sequence[Violation], *, message: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message or "; ".join(f"{v.field}: {v.description}" for v in violations), metadata=metadata)
         self.violations = tuple(violations)
 
@@ -208,7 +210,9 @@ class Unavailable(ConvergenceError):
 
     reason = "DEPENDENCY_UNAVAILABLE"
 
-    def __init__(self, message: str, *, retry_delay_seconds: float = 1.0, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_delay_seconds: float = 1.0, metadata: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, metadata=metadata)
         self.retry_delay_seconds = retry_delay_seconds
 
@@ -229,7 +233,9 @@ class Terminal(WarehouseError):
     `reason` narrows it where the run's error has a name of its own, for example BYTES_BILLED_LIMIT.
     """
 
-    def __init__(self, message: str, *, reason: str = "STATEMENT_FAILED", metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, *, reason: str = "STATEMENT_FAILED", metadata: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, metadata=metadata)
         self.reason = reason
 

@@ -10,7 +10,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
-ColumnType = Literal["STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "JSON", "RECORD"]
+ColumnType = Literal[
+    "STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "JSON", "RECORD"
+]
 Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
 Value = str | bytes | int | float | Decimal | bool | date | datetime | None
 """A scalar as Python sees it. NUMERIC is Decimal, TIMESTAMP an aware datetime in UTC, JSON its text."""
@@ -180,7 +182,9 @@ class RowStream(Protocol):
 class Warehouse(Protocol):
     """The port. Safe to use from many tasks at once."""
 
-    async def create_dataset(self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = "") -> Dataset:
+    async def create_dataset(
+        self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = ""
+    ) -> Dataset:
         """Create a dataset, atomically: of any number of concurrent calls one succeeds. Raises ObjectExists."""
         ...
 
@@ -226,8 +230,15 @@ class Warehouse(Protocol):
         """Ask a job to stop; it then ends with Terminal. One that ended or is not known is no error."""
         ...
 
-    async def read(self, statement: Statement, *, page_size: int = 1000, max_bytes_billed: int | None = None,
-                   labels: Mapping[str, str] | None = None, timeout_seconds: float = 60.0) -> RowStream:
+    async def read(
+        self,
+        statement: Statement,
+        *,
+        page_size: int = 1000,
+        max_bytes_billed: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        timeout_seconds: float = 60.0,
+    ) -> RowStream:
         """Run a SELECT and stream its rows. Never holds more than a few pages in memory."""
         ...
 
