@@ -17,6 +17,7 @@
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
     + WarehouseError          never reaches a caller as such: use cases turn it into one of the above
         + Transient           repeating the same call may succeed
+        |   + JobAborted      a job ended without effect: only another attempt, under another id, may succeed
         + Terminal            repeating it will not
         + ObjectNotFound
         + ObjectExists
@@ -225,6 +226,13 @@ class WarehouseError(ConvergenceError):
 
 class Transient(WarehouseError):
     """Repeating the same call may succeed: away, overloaded, a conflict between transactions."""
+
+
+class JobAborted(Transient):
+    """A job ended without any effect for a passing cause. Its id is used up; the same work may succeed under another one.
+
+    What sets it apart from a plain Transient of `wait`: that says nothing of the job, which may still run.
+    """
 
 
 class Terminal(WarehouseError):

@@ -222,8 +222,9 @@ class Warehouse(Protocol):
         ...
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
-        """Wait until a job ends. Raises what the job failed with (Transient, Terminal), ObjectNotFound for an id that is not known
-        (never submitted, or lost in a crash before it wrote anything), Transient when it still runs after `timeout_seconds`."""
+        """Wait until a job ends. Raises what the job failed with (JobAborted, Terminal), ObjectNotFound for an id that is not known
+        (never submitted, or lost in a crash before it wrote anything), a plain Transient when it still runs after `timeout_seconds`
+        or the warehouse is away. Only JobAborted says that the job ended and had no effect."""
         ...
 
     async def cancel(self, job_id: str) -> None:
