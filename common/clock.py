@@ -1,5 +1,6 @@
 """The time, as an argument: tests pass a clock of their own instead of sleeping."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -16,6 +17,10 @@ class Clock(Protocol):
         """Seconds from an arbitrary point that never runs backwards."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Return once `seconds` of monotonic time have passed."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -27,3 +32,7 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds from an arbitrary point that never runs backwards."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once `seconds` of monotonic time have passed."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,61 @@
+"""Tells who holds an API key, from memory: no KMS and no query job. DESIGN section 4 states the guarantees."""
+
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+
+from common.api_keys.hashing import admin_principal, digest
+from common.api_keys.key import is_admin_shaped, tenant_of_key
+from common.api_keys.record import KeyRecord, KeySet
+from common.clock import Clock
+from common.errors import Unauthenticated
+from common.refreshed import RefreshedByTenant
+from common.rpc.caller import Caller
+from common.tenants.directory import TenantDirectory
+
+
+class KeyVerifier:
+    """Verifies keys against each tenant's whole key set, at most `bound_seconds` old: the published bound of revocation."""
+
+    def __init__(
+        self,
+        *,
+        admin_digests: Sequence[str],
+        directory: TenantDirectory,
+        load_keys: Callable[[str], Awaitable[KeySet]],
+        bound_seconds: float,
+        wait_seconds: float,
+        clock: Clock,
+    ) -> None:
+        """`admin_digests` are SHA-256 digests of admin keys, in hex; `load_keys` reads a tenant's keys without a query job."""
+        self._admin_digests = tuple(admin_digests)
+        self._directory = directory
+        self._clock = clock
+        self._key_sets: RefreshedByTenant[KeySet] = RefreshedByTenant(
+            load_keys, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock
+        )
+
+    async def authenticate(self, api_key: str) -> Caller:
+        """The holder of `api_key`.
+
+        Raises Unauthenticated for every key that does not hold, for whatever cause, and Unavailable when that cannot be told within
+        the bound. A key that is not known joins a refresh before it is refused, so that a new key works at once on every replica.
+        """
+        key_digest = digest(api_key)
+        if is_admin_shaped(api_key):
+            if not any(hmac.compare_digest(key_digest, known) for known in self._admin_digests):
+                raise Unauthenticated
+            return Caller(admin_principal(key_digest), None)
+        tenant_id = tenant_of_key(api_key)
+        if tenant_id is None or await self._directory.find(tenant_id) is None:
+            raise Unauthenticated
+        keys = self._key_sets.of(tenant_id)
+        record = _matching(await keys.get(), key_digest) or _matching(await keys.get_newer(), key_digest)
+        scopes = record.scopes_at(self._clock.now()) if record else None
+        if record is None or scopes is None:
+            raise Unauthenticated
+        return Caller(record.key_id, tenant_id, scopes)
+
+
+def _matching(keys: KeySet, key_digest: str) -> KeyRecord | None:
+    record = keys.get(key_digest)
+    return record if record is not None and hmac.compare_digest(record.digest, key_digest) else None

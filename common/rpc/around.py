@@ -1,0 +1,64 @@
+"""An interceptor as an async context manager around the handler, for all four kinds of method.
+
+In grpc.aio an exception raised in `intercept_service` itself bypasses the outer interceptors, so everything happens inside the wrapped
+handler, in the task of the RPC.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Around = Callable[[str, Context], AbstractAsyncContextManager[None]]
+"""Takes the full method name (`/package.Service/Method`) and the call's context; runs around the handler."""
+
+
+class AroundInterceptor(grpc.aio.ServerInterceptor):
+    """Runs `around` around every handler. Wrapped handlers are kept, one per method."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        """Give the wrapped handler; an unknown method has none and stays UNIMPLEMENTED."""
+        method = handler_call_details.method
+        if method in self._wrapped:
+            return self._wrapped[method]
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return handler
+        self._wrapped[method] = wrapped = _wrap(handler, method, self._around)
+        return wrapped
+
+
+def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[Any, Any]:
+    if handler.response_streaming:
+        behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with around(method, context):
+                responses = behavior(request, context)
+                if hasattr(responses, "__aiter__"):
+                    async for response in responses:
+                        yield response
+                else:  # a handler that writes through the context, as the health service does
+                    await responses
+
+        make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        return make(stream, handler.request_deserializer, handler.response_serializer)
+
+    behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+    async def unary(request: Any, context: Context) -> Any:
+        async with around(method, context):
+            return await behavior(request, context)
+
+    make_unary = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    return make_unary(unary, handler.request_deserializer, handler.response_serializer)

@@ -1,0 +1,44 @@
+"""Authenticates every call and checks that its key may call the method. Tenant match is for the use case, after the fields."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from common.errors import Unauthenticated
+from common.rpc.access import OPEN_SERVICES, Access
+from common.rpc.around import Around, Context
+from common.rpc.caller import Caller, set_current_caller
+from common.rpc.metadata import metadata_value
+
+API_KEY_METADATA_KEY = "x-api-key"
+
+
+class Authenticator(Protocol):
+    """Tells who holds a key."""
+
+    async def authenticate(self, api_key: str) -> Caller:
+        """The holder of `api_key`. Raises Unauthenticated, Unavailable."""
+        ...
+
+
+def authenticated(authenticator: Authenticator, rules: Mapping[str, Access]) -> Around:
+    """An interceptor that sets the current caller, or refuses: no key and a bad key alike, then a missing scope.
+
+    A method without a rule is refused, unless it belongs to one of OPEN_SERVICES.
+    """
+
+    @asynccontextmanager
+    async def around(method: str, context: Context) -> AsyncIterator[None]:
+        rule = rules.get(method)
+        if rule is not None:
+            api_key = metadata_value(context, API_KEY_METADATA_KEY)
+            if api_key is None:
+                raise Unauthenticated
+            caller = await authenticator.authenticate(api_key)
+            set_current_caller(caller)
+            rule.check(caller)
+        elif method.split("/")[1] not in OPEN_SERVICES:
+            raise Unauthenticated
+        yield
+
+    return around

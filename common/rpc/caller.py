@@ -1,0 +1,38 @@
+"""Who makes the current call. The authentication interceptor sets it; servicers read it and pass it to use cases as an argument."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from common.errors import TenantMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller. `principal` names the key, never its text; `tenant_id` is None for an admin."""
+
+    principal: str
+    tenant_id: str | None
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the caller holds an admin key and may act for any tenant."""
+        return self.tenant_id is None
+
+    def require_tenant(self, tenant_id: str) -> None:
+        """Raise TenantMismatch unless the caller may act for `tenant_id`, without looking whether that tenant exists."""
+        if not self.is_admin and tenant_id != self.tenant_id:
+            raise TenantMismatch
+
+
+_current: ContextVar[Caller] = ContextVar("caller")
+
+
+def current_caller() -> Caller:
+    """The caller of the RPC being handled. LookupError outside an authenticated RPC."""
+    return _current.get()
+
+
+def set_current_caller(caller: Caller) -> None:
+    """Set the caller for the rest of the RPC's task."""
+    _current.set(caller)

@@ -1,0 +1,63 @@
+"""The one table from our errors to gRPC statuses, with google.rpc details (AIP-193). Knows errors and status codes, nothing else."""
+
+import math
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from common import errors
+
+DOMAIN = "convergence"
+
+STATUS_OF: dict[type[errors.ConvergenceError], grpc.StatusCode] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Transient: grpc.StatusCode.UNAVAILABLE,
+}
+"""A class stands for its subclasses. What is not here is INTERNAL: warehouse errors other than Transient are for use cases to handle."""
+
+
+def status_code(error: BaseException) -> grpc.StatusCode:
+    """The status of an error of any kind; INTERNAL for what nobody foresaw."""
+    return next((STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF), grpc.StatusCode.INTERNAL)
+
+
+def to_status(error: BaseException, *, error_id: str) -> status_pb2.Status:
+    """The full status of an error: code, message, ErrorInfo, and BadRequest or RetryInfo where they apply.
+
+    An error that maps to INTERNAL gives a fixed sentence and `error_id`, never its own text.
+    """
+    code = status_code(error)
+    if code is grpc.StatusCode.INTERNAL or not isinstance(error, errors.ConvergenceError):
+        info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"error_id": error_id})
+        return _status(grpc.StatusCode.INTERNAL, "An internal error occurred; its error_id finds it in the log", info)
+    if isinstance(error, errors.Transient):
+        error = errors.Unavailable("The warehouse is away or busy; nothing was changed")
+    details: list[message.Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
+    if isinstance(error, errors.InvalidInput):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in error.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if isinstance(error, errors.Unavailable):
+        fraction, seconds = math.modf(error.retry_delay_seconds)
+        delay = duration_pb2.Duration(seconds=int(seconds), nanos=int(fraction * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return _status(code, error.message, *details)
+
+
+def _status(code: grpc.StatusCode, text: str, *details: message.Message) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    return status_pb2.Status(code=code_pb2.Code.Value(code.name), message=text, details=packed)

@@ -1,0 +1,1 @@
+"""What both services know of tenants: their state, which the labels of their datasets hold, and their settings."""

@@ -1,0 +1,43 @@
+"""The process-wide list of tenants. A name that is not in it costs at most one listing a second, whoever asks and for whatever names."""
+
+from collections.abc import Mapping
+
+from common.clock import Clock
+from common.errors import TenantNotFound, TenantNotReady, TenantSuspended
+from common.refreshed import Refreshed
+from common.tenants.tenant import MARK, TenantRecord, tenant_of
+from common.warehouse.warehouse import Warehouse
+
+
+class TenantDirectory:
+    """Every tenant's state, at most `bound_seconds` old."""
+
+    def __init__(self, warehouse: Warehouse, *, bound_seconds: float, wait_seconds: float, clock: Clock) -> None:
+        self._warehouse = warehouse
+        self._tenants = Refreshed(self._load, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock)
+
+    async def find(self, tenant_id: str) -> TenantRecord | None:
+        """The tenant, or None when there is none whose keys are accepted. Raises Unavailable.
+
+        A tenant that is not known as such is looked up again first, since it may just have been onboarded or resumed.
+        """
+        tenant = (await self._tenants.get()).get(tenant_id)
+        if tenant is None or not tenant.authenticates:
+            tenant = (await self._tenants.get_newer()).get(tenant_id)
+        return tenant if tenant is not None and tenant.authenticates else None
+
+    async def require_ready(self, tenant_id: str) -> None:
+        """Return when new runs may start for the tenant. Raises TenantNotFound, TenantNotReady, TenantSuspended, Unavailable."""
+        tenant = (await self._tenants.get()).get(tenant_id)
+        if tenant is None or tenant.state != "ready":
+            tenant = (await self._tenants.get_newer()).get(tenant_id)
+        if tenant is None or tenant.state == "deleted":
+            raise TenantNotFound("No such tenant")
+        if tenant.state == "creating":
+            raise TenantNotReady("The tenant's onboarding has not finished")
+        if tenant.state == "suspended":
+            raise TenantSuspended("The tenant is suspended")
+
+    async def _load(self) -> Mapping[str, TenantRecord]:
+        datasets = await self._warehouse.list_datasets(label=MARK)
+        return {tenant.tenant_id: tenant for dataset in datasets if (tenant := tenant_of(dataset)) is not None}
