@@ -1,0 +1,54 @@
+"""The emulator's server: gRPC on the loopback address, for callers that hold the token."""
+
+import hmac
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from common.secret import Secret
+from local_stack.kms.keys import Keys, KmsError
+from local_stack.kms.servicer import SERVICE, Servicer, methods
+
+
+def read_token(path: Path) -> Secret:
+    """The token that callers send as `authorization: Bearer {token}`. ValueError unless the file is for its owner alone and not empty."""
+    with path.open(encoding="ascii") as file:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ValueError(f"{path} may be read by others: it must be of mode 0600")
+        token = Secret(file.read().strip())
+    if not token:
+        raise ValueError(f"{path} is empty")
+    return token
+
+
+async def start(keys: Keys, token: Secret, *, port: int = 0) -> tuple[grpc.aio.Server, int]:
+    """Start serving on 127.0.0.1 and give the server and its port, a free one for 0. Keep the server: it ends when it is collected.
+
+    Raises RuntimeError when the port is taken.
+    """
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    expected = f"Bearer {token.reveal()}".encode()
+    handlers = {name: _handler(*method, expected) for name, method in methods(Servicer(keys)).items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    return server, bound
+
+
+def _handler(
+    method: Callable[[Any], Any], request_type: Any, response_type: Any, expected: bytes
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    async def serve(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        metadata = dict(context.invocation_metadata() or ())
+        if not hmac.compare_digest(str(metadata.get("authorization", "")).encode(), expected):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "The token of the local stack is required")
+        try:
+            return method(request_type.deserialize(request))
+        except KmsError as error:
+            await context.abort(error.code, error.message)
+
+    handle: Callable[[Any, Any], Awaitable[Any]] = serve
+    return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_type.serialize)
