@@ -1,0 +1,135 @@
+"""Jobs on BigQuery under ids that run once: statements started, and any job waited for by its id alone.
+
+What `wait` has to know of a job, in whichever process it was submitted, travels in the job's labels.
+https://cloud.google.com/bigquery/docs/reference/rest/v2/Job
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from google.cloud import bigquery
+
+from common.errors import ObjectNotFound, Terminal, Transient
+from common.warehouse.bigquery_calls import BigQueryCalls
+from common.warehouse.bigquery_errors import job_error
+from common.warehouse.bigquery_types import layout, parameter_resource, reference
+from common.warehouse.warehouse import Destination, JobResult, QueryJob
+
+FIRST_POLL_SECONDS = 0.05
+LONGEST_POLL_SECONDS = 1.0
+EXPIRE_LABEL = "convergence_expire_time"
+"""Seconds since the epoch. A query job cannot set its destination's expiration, so whoever waits for the job does."""
+ROWS_LABEL = "convergence_rows"
+"""The rows that a replacement publishes, counted before it was submitted."""
+
+AnyJob = bigquery.QueryJob | bigquery.CopyJob
+
+
+class BigQueryJobs:
+    """Starts, finds, awaits and cancels jobs."""
+
+    def __init__(self, calls: BigQueryCalls) -> None:
+        self._calls = calls
+        self._client = calls.client
+
+    async def query(self, job: QueryJob) -> None:
+        """Start a statement. Raises ObjectExists, or Terminal where BigQuery refuses it at once."""
+        query: dict[str, Any] = {"useLegacySql": False, **_written_to(job.destination, self._client.project)}
+        if job.statement.parameters:
+            query["queryParameters"] = [parameter_resource(parameter) for parameter in job.statement.parameters]
+        if job.max_bytes_billed is not None:
+            query["maximumBytesBilled"] = str(job.max_bytes_billed)
+        labels = dict(job.labels)
+        if job.destination and job.destination.expire_time:
+            labels[EXPIRE_LABEL] = str(int(job.destination.expire_time.timestamp()))
+        config = {"query": query, **common_configuration(labels, job.timeout_seconds)}
+        await self.start(
+            self._client.query,
+            job.statement.sql,
+            job_id=job.job_id,
+            job_config=bigquery.QueryJobConfig.from_api_repr(config),
+            job_retry=None,
+        )
+
+    async def start(self, insert: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Insert a job. A table that does not exist is the job's failure, whether BigQuery says so at once or later."""
+        try:
+            await self._calls.run(insert, *args, **kwargs)
+        except ObjectNotFound as error:
+            raise Terminal("A table or dataset that the job names does not exist") from error
+
+    async def exists(self, job_id: str) -> bool:
+        """Whether the id was ever used."""
+        try:
+            await self._calls.run(self._client.get_job, job_id)
+        except ObjectNotFound:
+            return False
+        return True
+
+    async def finished(self, job_id: str, *, timeout_seconds: float) -> AnyJob:
+        """Wait for a job's end and return it. Raises what it failed with, ObjectNotFound, Transient while it still runs."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + timeout_seconds, FIRST_POLL_SECONDS
+        while True:
+            job = cast(AnyJob, await self._calls.run(self._client.get_job, job_id))
+            if job.state == "DONE":
+                if job.error_result:
+                    raise job_error(job.error_result, statement_type=getattr(job, "statement_type", None))
+                return job
+            if (remaining := deadline - loop.time()) <= 0:
+                raise Transient("The job still runs")
+            await asyncio.sleep(min(pause, remaining))
+            pause = min(2 * pause, LONGEST_POLL_SECONDS)
+
+    async def result(self, job: AnyJob) -> JobResult:
+        """What a finished job did. Keeps the promise of EXPIRE_LABEL."""
+        if isinstance(job, bigquery.CopyJob):
+            return JobResult(job_id=job.job_id, rows=int(job.labels[ROWS_LABEL]), bytes_processed=0, bytes_billed=0)
+        if ROWS_LABEL in job.labels:
+            rows = int(job.labels[ROWS_LABEL])
+        elif job.num_dml_affected_rows is not None:
+            rows = job.num_dml_affected_rows
+        else:
+            rows = await self._rows_written(job)
+        return JobResult(
+            job_id=job.job_id,
+            rows=rows,
+            bytes_processed=job.total_bytes_processed or 0,
+            bytes_billed=job.total_bytes_billed or 0,
+        )
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask a job to stop; one that ended or is not known is no error."""
+        with suppress(ObjectNotFound):
+            await self._calls.run(self._client.cancel_job, job_id)
+
+    async def _rows_written(self, job: bigquery.QueryJob) -> int:
+        """Rows of the result, 0 where it is gone by now: they were published long ago."""
+        if job.destination is None:
+            return 0
+        table = bigquery.Table(job.destination)
+        with suppress(ObjectNotFound):
+            if EXPIRE_LABEL in job.labels:
+                table.expires = datetime.fromtimestamp(int(job.labels[EXPIRE_LABEL]), UTC)
+                table = await self._calls.run(self._client.update_table, table, ["expires"])
+            else:
+                table = await self._calls.run(self._client.get_table, table.reference)
+        return int(table.num_rows or 0)
+
+
+def common_configuration(labels: Mapping[str, str], timeout_seconds: float) -> dict[str, Any]:
+    """The part of a JobConfiguration that every kind of job has."""
+    return {"labels": dict(labels), "jobTimeoutMs": str(int(timeout_seconds * 1000))}
+
+
+def _written_to(destination: Destination | None, project: str) -> dict[str, Any]:
+    if destination is None:
+        return {}
+    return {
+        "destinationTable": reference(destination.table, project).to_api_repr(),
+        "writeDisposition": "WRITE_TRUNCATE",
+        **layout(destination.partition_column, destination.clustering),
+    }

@@ -1,0 +1,128 @@
+"""Replacing a partition on BigQuery: one copy job between partition decorators, atomic, free and without DML quota.
+
+The copy overwrites `table$YYYYMMDD` with `stage$YYYYMMDD`, which needs the same partition specification on both sides:
+https://cloud.google.com/bigquery/docs/managing-partitioned-tables#copy_a_single_partition. There is no partition to copy for a day
+without rows; a query without rows, written to that partition, empties it as atomically.
+"""
+
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, date, datetime, time, timedelta
+
+from google.cloud import bigquery
+
+from common.errors import ObjectExists, ObjectNotFound, Terminal
+from common.warehouse.bigquery_calls import BigQueryCalls
+from common.warehouse.bigquery_jobs import ROWS_LABEL, BigQueryJobs, common_configuration
+from common.warehouse.bigquery_rows import all_rows
+from common.warehouse.bigquery_types import new_table, quoted, reference, same_columns, spec
+from common.warehouse.warehouse import Parameter, QueryJob, ReplaceJob, Statement, TableRef, TableSpec
+
+
+class BigQueryReplacement:
+    """Starts one replacement. Checks come first; only the job that publishes carries the caller's id, so that what was refused, or died
+    on the way, has changed nothing and may be submitted again."""
+
+    def __init__(self, calls: BigQueryCalls, jobs: BigQueryJobs, job: ReplaceJob) -> None:
+        self._calls = calls
+        self._jobs = jobs
+        self._job = job
+        self._client = calls.client
+
+    async def submit(self) -> None:
+        """Raises ObjectExists, Terminal for rows that may not be published."""
+        if await self._jobs.exists(self._job.job_id):  # Before the checks: its staging table may be gone by now.
+            raise ObjectExists("A job of that id exists")
+        source = await self._source()
+        staged = spec(source)
+        partition = self._job.partition
+        rows = await self._rows_inside(staged, partition) if partition else int(source.num_rows or 0)
+        await self._prepare_destination(staged)
+        labels = {**self._job.labels, ROWS_LABEL: str(rows)}
+        if partition and not rows:
+            await self._empty(partition, labels)
+        else:
+            await self._copy(labels)
+
+    async def _source(self) -> bigquery.Table:
+        try:
+            return await self._calls.run(self._client.get_table, self._reference(self._job.source))
+        except ObjectNotFound as error:
+            raise Terminal("The table of staged rows does not exist") from error
+
+    async def _rows_inside(self, staged: TableSpec, partition: date) -> int:
+        """Count the staged rows; BigQuery answers from metadata. Raises Terminal, reason ROWS_OUTSIDE_PARTITION, if any lies outside."""
+        kind = next((column.type for column in staged.columns if column.name == staged.partition_column), None)
+        if staged.partition_column is None or kind is None:
+            raise Terminal("The table of staged rows is not partitioned")
+        table, column = self._quoted(self._job.source), quoted(staged.partition_column)
+        bounds = [partition, partition + timedelta(days=1)]
+        if kind == "TIMESTAMP":
+            bounds = [datetime.combine(day, time(), UTC) for day in bounds]
+        query = QueryJob(
+            job_id=f"{self._job.job_id}-rows-{uuid.uuid4().hex[:8]}",
+            statement=Statement(
+                f"SELECT (SELECT COUNT(*) FROM {table}) AS staged, "
+                f"(SELECT COUNT(*) FROM {table} WHERE {column} >= @first AND {column} < @following) AS inside",
+                (Parameter("first", kind, bounds[0]), Parameter("following", kind, bounds[1])),
+            ),
+            labels=self._job.labels,
+            timeout_seconds=self._job.timeout_seconds,
+        )
+        await self._jobs.query(query)
+        counted = await self._jobs.finished(query.job_id, timeout_seconds=query.timeout_seconds)
+        (counts,) = await self._calls.run(all_rows, self._client, counted.destination)
+        outside = int(str(counts["staged"])) - int(str(counts["inside"]))
+        if outside:
+            raise Terminal(
+                f"{outside} staged rows lie outside of the partition {partition}", reason="ROWS_OUTSIDE_PARTITION"
+            )
+        return int(str(counts["inside"]))
+
+    async def _prepare_destination(self, staged: TableSpec) -> None:
+        """Create the destination where it does not exist. Raises Terminal if it holds other columns or is partitioned otherwise."""
+        target = self._reference(self._job.destination)
+        try:
+            published = spec(await self._calls.run(self._client.get_table, target))
+        except ObjectNotFound:
+            with suppress(ObjectExists):  # Created by another replacement meanwhile; the copy itself checks the rest.
+                await self._calls.run(self._client.create_table, new_table(target, staged))
+            return
+        if not same_columns(staged.columns, published.columns):
+            raise Terminal("The staged rows have other columns than the table they are to be published in")
+        if self._job.partition and staged.partition_column != published.partition_column:
+            raise Terminal("The staged rows are partitioned otherwise than the table they are to be published in")
+
+    async def _copy(self, labels: Mapping[str, str]) -> None:
+        disposition = {"writeDisposition": "WRITE_TRUNCATE", "createDisposition": "CREATE_NEVER"}
+        config = {"copy": disposition, **common_configuration(labels, self._job.timeout_seconds)}
+        await self._jobs.start(
+            self._client.copy_table,
+            self._reference(self._job.source, self._job.partition),
+            self._reference(self._job.destination, self._job.partition),
+            job_id=self._job.job_id,
+            job_config=bigquery.CopyJobConfig.from_api_repr(config),
+        )
+
+    async def _empty(self, partition: date, labels: Mapping[str, str]) -> None:
+        query = {
+            "useLegacySql": False,
+            "destinationTable": self._reference(self._job.destination, partition).to_api_repr(),
+            "writeDisposition": "WRITE_TRUNCATE",
+            "createDisposition": "CREATE_NEVER",
+        }
+        config = {"query": query, **common_configuration(labels, self._job.timeout_seconds)}
+        await self._jobs.start(
+            self._client.query,
+            f"SELECT * FROM {self._quoted(self._job.source)}",
+            job_id=self._job.job_id,
+            job_config=bigquery.QueryJobConfig.from_api_repr(config),
+            job_retry=None,
+        )
+
+    def _reference(self, ref: TableRef, partition: date | None = None) -> bigquery.TableReference:
+        return reference(ref, self._client.project, partition=partition)
+
+    def _quoted(self, ref: TableRef) -> str:
+        return quoted(ref.project or self._client.project, ref.dataset, ref.table)
