@@ -13,7 +13,8 @@
     + AlreadyExists           -> ALREADY_EXISTS
     |   + TenantExists, DatasetTaken
     + FailedPrecondition      -> FAILED_PRECONDITION
-    |   + TemplateInvalid, TenantNotReady, TenantSuspended, SourceNotGranted, DependencyRefused
+    |   + TemplateInvalid, TenantNotReady, TenantSuspended, SourceNotGranted, DependencyRefused,
+    |     DecryptionFailed
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
     + WarehouseError          never reaches a caller as such: use cases turn it into one of the above
         + Transient           repeating the same call may succeed
@@ -204,6 +205,15 @@ class DependencyRefused(FailedPrecondition):
     """A dependency refused our credentials or configuration: an operator has to act."""
 
     reason = "DEPENDENCY_REFUSED"
+
+
+class DecryptionFailed(FailedPrecondition):
+    """A stored secret was altered, moved, or written under another key. Terminal."""
+
+    reason = "DEPENDENCY_REFUSED"
+
+    def __init__(self) -> None:
+        super().__init__("A stored secret cannot be decrypted; an operator has to act")
 
 
 class Unavailable(ConvergenceError):

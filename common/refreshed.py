@@ -2,6 +2,7 @@
 revocation, suspension and grants. One value (`Refreshed`), or one per tenant (`RefreshedByTenant`)."""
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -50,19 +51,19 @@ class Refreshed(Generic[T]):
             if age >= self._bound / 2:
                 self._start()
             return self._value
-        return await self._at_least(self._clock.monotonic() - self._bound)
+        return await self._newer_than(self._clock.monotonic() - self._bound)
 
     async def get_newer(self) -> T:
         """The value by a read that begins from now on: for a caller who misses something that may just have been written.
 
         Any number of callers share one read, at most one a second begins.
         """
-        return await self._at_least(self._clock.monotonic())
+        return await self._newer_than(math.nextafter(self._clock.monotonic(), -math.inf))
 
-    async def _at_least(self, moment: float) -> T:
+    async def _newer_than(self, moment: float) -> T:
         try:
             async with asyncio.timeout(self._wait):
-                while self._loaded_from < moment or self._value is None:
+                while self._loaded_from <= moment or self._value is None:
                     await asyncio.shield(self._start())
         except (Transient, TimeoutError) as error:
             raise Unavailable("The warehouse is away or busy; the call may be repeated") from error

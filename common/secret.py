@@ -1,6 +1,8 @@
 """A string that must not be seen: masked wherever it would be printed, and refusing to be pickled."""
 
 import hmac
+import stat
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import GetCoreSchemaHandler
@@ -43,3 +45,14 @@ class Secret:
             lambda value: value if isinstance(value, Secret) else cls(str(value)),
             serialization=core_schema.plain_serializer_function_ser_schema(repr),
         )
+
+
+def read_secret_file(path: Path) -> Secret:
+    """A file's text without the white space around it. ValueError for a file that others than its owner may read, or that is empty."""
+    with path.open(encoding="utf-8") as file:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ValueError(f"{path} may be read by others: it must be of mode 0600")
+        secret = Secret(file.read().strip())
+    if not secret:
+        raise ValueError(f"{path} is empty")
+    return secret

@@ -29,7 +29,11 @@ def tenant_of_key(text: str) -> str | None:
 
     Parsed from the right, since a tenant id may itself hold `_api_`.
     """
-    head, infix, random = text[:-_RANDOM_CHARACTERS], text[-_RANDOM_CHARACTERS - len(_INFIX) : -_RANDOM_CHARACTERS], text[-_RANDOM_CHARACTERS:]
+    head, infix, random = (
+        text[:-_RANDOM_CHARACTERS],
+        text[-_RANDOM_CHARACTERS - len(_INFIX) : -_RANDOM_CHARACTERS],
+        text[-_RANDOM_CHARACTERS:],
+    )
     tenant_id = head.removesuffix(_INFIX)
     if infix != _INFIX or not all(character in _ALPHABET for character in random) or tenant_id_problem(tenant_id):
         return None

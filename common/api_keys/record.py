@@ -17,7 +17,6 @@ class KeyRecord:
     key_id: str
     digest: str
     scopes: frozenset[str]
-    create_time: datetime
     expire_time: datetime | None = None
     revoke_time: datetime | None = None
     supersede_time: datetime | None = None
@@ -44,7 +43,6 @@ def record_from(row: Row) -> KeyRecord:
         key_id=str(row["key_id"]),
         digest=str(row["key_hash"]),
         scopes=frozenset(str(scope) for scope in scopes) if isinstance(scopes, list | tuple) else frozenset(),
-        create_time=_time(row["create_time"]) or datetime.min,
         expire_time=_time(row["expire_time"]),
         revoke_time=_time(row["revoke_time"]),
         supersede_time=_time(row["supersede_time"]),

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from convergence.options.v1 import options_pb2
 from google.protobuf import descriptor_pool
 
 from common.errors import AdminOnly, ScopeMissing
 from common.rpc.caller import Caller
+from convergence.options.v1 import options_pb2
 
 OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 """Services of libraries that need no key."""
@@ -47,6 +47,8 @@ def access_rules(service_names: Iterable[str]) -> dict[str, Access]:
                 case "scope" if access.scope in SCOPES:
                     scope = access.scope
                 case _:
-                    raise ValueError(f"{method.full_name}: the option convergence.options.v1.access does not say who may call it")
+                    raise ValueError(
+                        f"{method.full_name}: the option convergence.options.v1.access does not say who may call it"
+                    )
             rules[f"/{service.full_name}/{method.name}"] = Access(scope)
     return rules

@@ -24,9 +24,9 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Give the wrapped handler; an unknown method has none and stays UNIMPLEMENTED."""
         method = handler_call_details.method
         if method in self._wrapped:
@@ -51,7 +51,9 @@ def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[An
                 else:  # a handler that writes through the context, as the health service does
                     await responses
 
-        make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
         return make(stream, handler.request_deserializer, handler.response_serializer)
 
     behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
@@ -60,5 +62,7 @@ def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[An
         async with around(method, context):
             return await behavior(request, context)
 
-    make_unary = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    make_unary = (
+        grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    )
     return make_unary(unary, handler.request_deserializer, handler.response_serializer)

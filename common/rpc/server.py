@@ -1,0 +1,124 @@
+"""Runs a gRPC server: interceptors, health, reflection, and a clean end. What it serves is for the service to say."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from common.errors import ConvergenceError
+from common.rpc.access import access_rules
+from common.rpc.around import AroundInterceptor
+from common.rpc.auth_interceptor import Authenticator, authenticated
+from common.rpc.error_interceptor import errors_to_statuses
+from common.rpc.log_interceptor import logged
+from common.rpc.settings import ServerSettings
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_PROBE_SECONDS = 5.0
+_FIRST_PROBE_SECONDS = 0.2
+
+_log = structlog.get_logger(__name__)
+
+Probe = Callable[[], Awaitable[None]]
+"""Asks a dependency for a sign of life. Raises ConvergenceError when there is none."""
+
+
+class Server:
+    """One gRPC server of ours. Start it, then wait for its end, or stop it."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        service_name: str,
+        register: Callable[[grpc.aio.Server], None],
+        authenticator: Authenticator,
+        dependencies: Mapping[str, Probe],
+    ) -> None:
+        """`service_name` is the proto's full name. Raises ValueError for a method that does not say who may call it."""
+        self._settings = settings
+        self._service_name = service_name
+        self._dependencies = dependencies
+        rules = access_rules([service_name])
+        # Kept for as long as the server lives: a collected server closes its port without a word.
+        self._server = grpc.aio.server(
+            interceptors=[
+                AroundInterceptor(errors_to_statuses),
+                AroundInterceptor(logged),
+                AroundInterceptor(authenticated(authenticator, rules)),
+            ]
+        )
+        register(self._server)
+        self._health = health_aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection((service_name, HEALTH_SERVICE, reflection.SERVICE_NAME), self._server)
+        self.port = 0
+        """The port that the server listens on, once it has started."""
+        self._probing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen. Health says SERVING once every dependency has answered. Raises OSError when the address cannot be had."""
+        try:
+            self.port = self._server.add_insecure_port(self._settings.listen_address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._settings.listen_address}") from error
+        for name in self._own_names():
+            await self._health.set(name, _NOT_SERVING)
+        await self._server.start()
+        _log.info("listening", address=self._settings.listen_address, port=self.port, service=self._service_name)
+        self._probing = asyncio.create_task(self._probe_for_ever())
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, take no new calls, let those under way finish within the grace period."""
+        if self._probing is not None:
+            self._probing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._probing
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.shutdown_grace_seconds)
+
+    def _own_names(self) -> Sequence[str]:
+        return ("", self._service_name)
+
+    async def _probe_for_ever(self) -> None:
+        """Dependencies gate only the first SERVING; later they show under names of their own, `dependency.NAME`."""
+        served = False
+        while True:
+            alive = await asyncio.gather(*(self._alive(name, probe) for name, probe in self._dependencies.items()))
+            if not served and all(alive):
+                served = True
+                for name in self._own_names():
+                    await self._health.set(name, _SERVING)
+                _log.info("serving", service=self._service_name)
+            await asyncio.sleep(_PROBE_SECONDS if served else _FIRST_PROBE_SECONDS)
+
+    async def _alive(self, name: str, probe: Probe) -> bool:
+        try:
+            await probe()
+        except ConvergenceError as error:
+            _log.warning("dependency is away", dependency=name, error=type(error).__name__, reason=error.reason)
+            await self._health.set(f"dependency.{name}", _NOT_SERVING)
+            return False
+        await self._health.set(f"dependency.{name}", _SERVING)
+        return True
+
+
+async def serve_until_signalled(server: Server) -> None:
+    """Start the server, and stop it cleanly on SIGTERM or SIGINT, also where the parent had those ignored."""
+    signalled = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled.set)
+    await server.start()
+    await signalled.wait()
+    _log.info("stopping")
+    await server.stop()

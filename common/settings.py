@@ -1,0 +1,96 @@
+"""What the settings of both services share, and how settings are read: once, in `__main__`, from the environment and `.env`.
+
+A part of the system has a `Settings` of its own beside its code; a service's settings inherit from those it needs. A check across fields
+is best a field validator on the last of them, with `validate_default`: it runs also where another field is malformed.
+"""
+
+import ipaddress
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_PREFIX = "CONVERGENCE_"
+
+
+class Settings(BaseSettings):
+    """Frozen, read from `CONVERGENCE_*` and `.env`; an empty variable counts as unset. Lists are written `a,b,c`, see `CommaSeparated`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        enable_decoding=False,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    allow_plaintext: bool = False
+    """Let servers and clients speak without TLS beyond the loopback address."""
+    log_format: Literal["json", "console"] = "json"
+    """How log lines are written."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The lowest level that is logged."""
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(settings_class: type[AnySettings]) -> AnySettings:
+    """Read the settings. Ends the process with status 1 and one message that lists every problem and shows no value."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    # One malformed field keeps the checks of the whole class from running, but not those of the classes that it inherits from.
+    for part in settings_class.__mro__[1:]:
+        if issubclass(part, Settings):
+            try:
+                part()
+            except ValidationError as error:
+                details += error.errors(include_url=False, include_input=False)
+    problems = dict.fromkeys(_problem(settings_class, detail) for detail in details)
+    raise SystemExit("\n".join(["These settings, from the environment or .env, need mending:", *problems]))
+
+
+def _problem(settings_class: type[Settings], detail: ErrorDetails) -> str:
+    message = "is not set" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return f"  {message}"
+    name = str(detail["loc"][0])
+    field = settings_class.model_fields.get(name)
+    variable = f"{_PREFIX}{name}".upper() if field else name  # a field with an alias goes by its alias
+    return f"  {variable}: {message}" + (f" ({field.description})" if field and field.description else "")
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether `host:port` stays on this machine. ValueError for anything that is no `host:port`."""
+    host, colon, port = endpoint.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise ValueError("must be host:port")
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _plaintext_endpoint(endpoint: str, info: ValidationInfo) -> str:
+    if not is_loopback(endpoint) and not info.data.get("allow_plaintext"):
+        raise ValueError(
+            f"is beyond the loopback address, and plaintext is refused there unless {_PREFIX}ALLOW_PLAINTEXT=true"
+        )
+    return endpoint
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+PlaintextEndpoint = Annotated[str, AfterValidator(_plaintext_endpoint)]
+"""`host:port` that is spoken to without TLS: on the loopback address, unless `allow_plaintext`."""
+CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
+"""Any number of strings, `a,b,c`."""

@@ -1,0 +1,69 @@
+"""Wires TenantService. Alone names the concrete adapters."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+
+from common.api_keys.store import KeyStore
+from common.authentication import open_authentication
+from common.clock import SystemClock
+from common.encryption.kms import open_cipher
+from common.rpc.server import Server
+from common.templates.catalog import default_configs_dir
+from common.templates.onboarding import load_onboarding_template
+from common.tenants.tenant import MARK
+from common.warehouse.settings import open_warehouse
+from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
+from tenant_service.claim import Claims
+from tenant_service.dry_run import DryRun
+from tenant_service.effects import Effects
+from tenant_service.get_tenant import GetTenant
+from tenant_service.onboard import Onboard
+from tenant_service.onboarding_key import OnboardingKey
+from tenant_service.pipeline_client import PipelineClient
+from tenant_service.servicer import TenantServicer
+from tenant_service.set_sources import SetSources
+from tenant_service.settings import TenantServiceSettings
+
+SERVICE_NAME = "convergence.tenant.v1.TenantService"
+
+
+@asynccontextmanager
+async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
+    """The server, wired and not yet started. Closes every connection at the end."""
+    clock = SystemClock()
+    template = load_onboarding_template(settings.configs_dir or default_configs_dir())
+    warehouse = open_warehouse(settings, allow_plaintext=settings.allow_plaintext)
+    cipher = open_cipher(settings)
+    async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
+        effects = Effects(warehouse, clock)
+        onboard = Onboard(
+            warehouse=warehouse,
+            own_project=settings.project,
+            template=template,
+            claims=Claims(warehouse),
+            key=OnboardingKey(effects=effects, keys=KeyStore(warehouse), cipher=cipher, clock=clock),
+            dry_run=DryRun(PipelineClient(channel), template.dry_run, clock),
+            effects=effects,
+        )
+        servicer = TenantServicer(
+            onboard=onboard,
+            get_tenant=GetTenant(warehouse),
+            set_sources=SetSources(warehouse=warehouse, own_project=settings.project, effects=effects),
+        )
+
+        async def warehouse_answers() -> None:
+            await warehouse.list_datasets(label=MARK)
+
+        try:
+            yield Server(
+                settings,
+                service_name=SERVICE_NAME,
+                register=lambda server: add_TenantServiceServicer_to_server(servicer, server),
+                authenticator=open_authentication(settings, warehouse, clock).verifier,
+                dependencies={"warehouse": warehouse_answers, "kms": cipher.probe},
+            )
+        finally:
+            await cipher.close()
+            await warehouse.close()

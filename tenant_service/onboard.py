@@ -1,0 +1,117 @@
+"""Onboards a tenant: claim the dataset, create the tables, make the key, grant the sources, mark ready, prove it with a dry run.
+
+Every step can be repeated, by anybody and at the same time: an onboarding that was cut off is completed by calling again.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from common.errors import ObjectExists
+from common.fields import Fields
+from common.rpc.caller import Caller
+from common.secret import Secret
+from common.templates.onboarding import OnboardingTemplate
+from common.tenants.settings import read_settings, setting_statement
+from common.tenants.sources import Sources, sources_statement
+from common.tenants.tenant import TenantRecord
+from common.warehouse.warehouse import TableRef, Warehouse
+from tenant_service.claim import Claims, OnboardRequest, claim_of
+from tenant_service.dry_run import DryRun, DryRunStatus
+from tenant_service.effects import Effects
+from tenant_service.onboarding_key import OnboardingKey
+from tenant_service.source_tables import parse_sources, require_grantable
+
+TABLES_REPORTED = ("api_keys", "cloud_credentials", "pipeline_runs", "step_logs", "dq_results")
+"""The metadata tables that an onboarding names; the onboarding template lists others beside them."""
+_DRY_RUN_SETTING = "dry_run_status"
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    """The answer of an onboarding. `api_key` is shown this once."""
+
+    tenant_id: str
+    api_key: Secret
+    dry_run_status: DryRunStatus
+
+
+class Onboard:
+    """The use case; one for the process."""
+
+    def __init__(
+        self,
+        *,
+        warehouse: Warehouse,
+        own_project: str,
+        template: OnboardingTemplate,
+        claims: Claims,
+        key: OnboardingKey,
+        dry_run: DryRun,
+        effects: Effects,
+    ) -> None:
+        self._warehouse = warehouse
+        self._own_project = own_project
+        self._template = template
+        self._claims = claims
+        self._key = key
+        self._dry_run = dry_run
+        self._effects = effects
+
+    async def __call__(
+        self, caller: Caller, *, tenant_id: str, sources: Mapping[str, str], request_id: str
+    ) -> Onboarded:
+        """Onboard a tenant, complete its onboarding, or answer again.
+
+        Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantExists, DatasetTaken, Transient, Unavailable, DependencyRefused.
+        """
+        fields = Fields()
+        fields.tenant_id(tenant_id)
+        fields.request_id(request_id)
+        granted = parse_sources(fields, sources, own_project=self._own_project)
+        fields.require_valid()
+        await require_grantable(self._warehouse, granted)
+
+        request = OnboardRequest.of(principal=caller.principal, request_id=request_id, sources=sources)
+        tenant = await self._claims.claim(
+            tenant_id,
+            request,
+            location=self._template.location,
+            labels=self._template.labels,
+            description=self._template.description,
+        )
+        claim = claim_of(tenant.dataset)
+        if tenant.state == "creating":
+            await self._create_tables(tenant_id)
+        key = await self._key.obtain(tenant_id, claim=claim, scopes=self._template.scopes, principal=caller.principal)
+        if tenant.state == "creating":
+            await self._make_ready(caller, tenant, request, granted or self._default_sources(tenant_id))
+        return Onboarded(tenant_id, key, await self._dry_run_once(caller, tenant_id, key, claim=claim))
+
+    async def _create_tables(self, tenant_id: str) -> None:
+        async def create(name: str) -> None:
+            with suppress(ObjectExists):
+                await self._warehouse.create_table(TableRef(tenant_id, name), self._template.tables[name])
+
+        await asyncio.gather(*(create(name) for name in self._template.tables))
+
+    async def _make_ready(
+        self, caller: Caller, tenant: TenantRecord, request: OnboardRequest, sources: Sources
+    ) -> None:
+        statement = sources_statement(tenant.tenant_id, sources, principal=caller.principal)
+        await self._effects.run(f"onboard_{tenant.tenant_id}_{request.request}_sources", statement)
+        await self._claims.mark(tenant.tenant_id, "ready")
+
+    async def _dry_run_once(self, caller: Caller, tenant_id: str, key: Secret, *, claim: str) -> DryRunStatus:
+        """The dry run's status: as it was kept, or after running it now."""
+        status: DryRunStatus | None = (await read_settings(self._warehouse, tenant_id)).get(_DRY_RUN_SETTING)
+        if status is not None:
+            return status
+        status = await self._dry_run.run(tenant_id, key)
+        statement = setting_statement(tenant_id, _DRY_RUN_SETTING, status, principal=caller.principal)
+        await self._effects.run(f"onboard_{tenant_id}_{claim}_dry_run", statement)
+        return status
+
+    def _default_sources(self, tenant_id: str) -> Sources:
+        return {name: TableRef.parse(table) for name, table in self._template.sources_of(tenant_id).items()}

@@ -1,0 +1,49 @@
+"""TenantService on the wire: unpack, call the use case, pack."""
+
+from typing import Any
+
+import grpc
+
+from common.rpc.caller import current_caller
+from convergence.tenant.v1 import tenant_pb2
+from convergence.tenant.v1 import tenant_service_pb2 as pb2
+from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceServicer
+from tenant_service.convert import onboarded_to_proto, tenant_to_proto
+from tenant_service.get_tenant import GetTenant
+from tenant_service.onboard import Onboard
+from tenant_service.set_sources import SetSources
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class TenantServicer(TenantServiceServicer):
+    """The handlers. Authentication and errors are the interceptors'."""
+
+    def __init__(self, *, onboard: Onboard, get_tenant: GetTenant, set_sources: SetSources) -> None:
+        self._onboard = onboard
+        self._get_tenant = get_tenant
+        self._set_sources = set_sources
+
+    async def Onboard(self, request: pb2.OnboardRequest, context: Context) -> pb2.OnboardResponse:
+        """Onboard a tenant."""
+        onboarded = await self._onboard(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            sources=dict(request.sources),
+            request_id=request.request_id,
+        )
+        return onboarded_to_proto(onboarded)
+
+    async def GetTenant(self, request: pb2.GetTenantRequest, context: Context) -> tenant_pb2.Tenant:
+        """Read a tenant."""
+        return tenant_to_proto(await self._get_tenant(current_caller(), tenant_id=request.tenant_id))
+
+    async def SetSources(self, request: pb2.SetSourcesRequest, context: Context) -> tenant_pb2.Tenant:
+        """Replace a tenant's sources."""
+        view = await self._set_sources(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            sources=dict(request.sources),
+            request_id=request.request_id,
+        )
+        return tenant_to_proto(view)

@@ -1,0 +1,57 @@
+"""The one table from errors to statuses: total, and without a leak."""
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from common import errors
+from common.rpc.status import status_code, to_status
+from convergence.errors.v1 import error_reason_pb2
+
+
+def leaves(cls: type[errors.ConvergenceError]) -> set[type[errors.ConvergenceError]]:
+    return {cls}.union(*(leaves(sub) for sub in cls.__subclasses__()))
+
+
+@pytest.mark.parametrize("cls", sorted(leaves(errors.ConvergenceError), key=lambda cls: cls.__name__))
+def test_every_error_has_a_status_of_its_own_and_a_reason_that_the_protos_know(
+    cls: type[errors.ConvergenceError],
+) -> None:
+    assert cls.reason in error_reason_pb2.ErrorReason.keys()
+    for_use_cases_only = issubclass(cls, errors.WarehouseError) and not issubclass(cls, errors.Transient)
+    unforeseen = cls is errors.ConvergenceError or for_use_cases_only
+    assert (status_code(cls.__new__(cls)) is grpc.StatusCode.INTERNAL) == unforeseen
+
+
+def test_what_nobody_foresaw_says_nothing_but_an_error_id() -> None:
+    status = to_status(RuntimeError("table secret_table"), error_id="abc")
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert "secret_table" not in str(status)
+    info = error_details_pb2.ErrorInfo()
+    status.details[0].Unpack(info)
+    assert (info.reason, info.domain, dict(info.metadata)) == ("INTERNAL", "convergence", {"error_id": "abc"})
+
+
+def test_a_warehouse_failure_that_a_use_case_let_through_says_nothing_of_the_statement() -> None:
+    status = to_status(errors.Terminal("syntax error at api_keys"), error_id="abc")
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert "api_keys" not in str(status)
+
+
+def test_an_invalid_request_lists_every_violation_at_once() -> None:
+    status = to_status(
+        errors.InvalidInput([errors.Violation("date", "is no day"), errors.Violation("tenant_id", "is empty")]),
+        error_id="",
+    )
+    bad_request = error_details_pb2.BadRequest()
+    status.details[1].Unpack(bad_request)
+    assert [violation.field for violation in bad_request.field_violations] == ["date", "tenant_id"]
+
+
+@pytest.mark.parametrize("error", [errors.Unavailable("away", retry_delay_seconds=2.5), errors.Transient("away")])
+def test_unavailable_says_when_to_repeat(error: errors.ConvergenceError) -> None:
+    status = to_status(error, error_id="")
+    assert status.code == grpc.StatusCode.UNAVAILABLE.value[0]
+    retry_info = error_details_pb2.RetryInfo()
+    assert status.details[-1].Unpack(retry_info)
+    assert retry_info.retry_delay.ToTimedelta().total_seconds() in (2.5, 1.0)
