@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from common.clock import SystemClock
+from common.secret import read_secret_file
 from local_stack.kms.keys import Keys, KmsError
-from local_stack.kms.server import read_token, start
+from local_stack.kms.server import start
 from local_stack.kms.state import StateFile, StateFileError
 
 
@@ -31,7 +32,7 @@ async def _serve(data_dir: Path, port: int, token_file: Path, key: str | None) -
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    token = read_token(token_file)
+    token = read_secret_file(token_file)
     keys = Keys(StateFile(data_dir), SystemClock())
     if key is not None:
         keys.ensure_key(key)

@@ -1,9 +1,7 @@
 """The emulator's server: gRPC on the loopback address, for callers that hold the token."""
 
 import hmac
-import stat
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,19 +11,9 @@ from local_stack.kms.keys import Keys, KmsError
 from local_stack.kms.servicer import SERVICE, Servicer, methods
 
 
-def read_token(path: Path) -> Secret:
-    """The token that callers send as `authorization: Bearer {token}`. ValueError unless the file is for its owner alone and not empty."""
-    with path.open(encoding="ascii") as file:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ValueError(f"{path} may be read by others: it must be of mode 0600")
-        token = Secret(file.read().strip())
-    if not token:
-        raise ValueError(f"{path} is empty")
-    return token
-
-
 async def start(keys: Keys, token: Secret, *, port: int = 0) -> tuple[grpc.aio.Server, int]:
-    """Start serving on 127.0.0.1 and give the server and its port, a free one for 0. Keep the server: it ends when it is collected.
+    """Start serving on 127.0.0.1 and give the server and its port, a free one for 0. Callers send
+    the token as `authorization: Bearer {token}`. Keep the server: it ends when it is collected.
 
     Raises RuntimeError when the port is taken.
     """
