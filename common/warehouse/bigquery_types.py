@@ -40,13 +40,16 @@ def column(field: bigquery.SchemaField) -> Column:
 
 def schema_field(col: Column) -> bigquery.SchemaField:
     """A column of BigQuery's."""
-    return bigquery.SchemaField(
-        col.name,
-        col.type,
-        mode=col.mode,
-        **({"description": col.description} if col.description else {}),
-        fields=tuple(schema_field(child) for child in col.fields),
-    )
+    return bigquery.SchemaField.from_api_repr(_field_resource(col))
+
+
+def _field_resource(col: Column) -> dict[str, Any]:
+    resource: dict[str, Any] = {"name": col.name, "type": col.type, "mode": col.mode}
+    if col.description:
+        resource["description"] = col.description
+    if col.fields:
+        resource["fields"] = [_field_resource(child) for child in col.fields]
+    return resource
 
 
 def as_text(field: bigquery.SchemaField) -> bigquery.SchemaField:
