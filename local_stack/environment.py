@@ -3,7 +3,6 @@
 A process gets a few variables of ours, the caller's CONVERGENCE_* (so that any setting can be overridden) and nothing else.
 """
 
-import json
 from collections.abc import Mapping
 
 from local_stack.ports import HOST
@@ -37,6 +36,6 @@ def service(name: str, environ: Mapping[str, str], state: State, ports: Mapping[
         "CONVERGENCE_KMS_ENDPOINT": address["kms"],
         "CONVERGENCE_KMS_TOKEN_FILE": str(state.token_file("kms")),
         "CONVERGENCE_PIPELINE_SERVICE_ADDRESS": address["pipeline_service"],
-        "CONVERGENCE_ADMIN_KEY_HASHES": json.dumps([state.admin_key_hash()]),
+        "CONVERGENCE_ADMIN_KEY_HASHES": state.admin_key_hash(),
         "GCP_KMS_KEY_NAME": KMS_KEY_NAME,
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from common.logs import configure_logs
+from common import logs
 from common.rpc.server import serve_until_signalled
 from common.settings import load
 from tenant_service.bootstrap import tenant_server
@@ -12,7 +12,7 @@ from tenant_service.settings import TenantServiceSettings
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = load(TenantServiceSettings)
-    configure_logs(settings.log_format, settings.log_level)
+    logs.configure(output=settings.log_format, level=settings.log_level)
     asyncio.run(_serve(settings))
 
 

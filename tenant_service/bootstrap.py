@@ -8,7 +8,7 @@ import grpc
 from common.api_keys.store import KeyStore
 from common.authentication import open_authentication
 from common.clock import SystemClock
-from common.encryption.kms import open_cipher
+from common.encryption.kms import Context, connect
 from common.rpc.server import Server
 from common.templates.catalog import default_configs_dir
 from common.templates.onboarding import load_onboarding_template
@@ -34,8 +34,8 @@ async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server
     """The server, wired and not yet started. Closes every connection at the end."""
     clock = SystemClock()
     template = load_onboarding_template(settings.configs_dir or default_configs_dir())
-    warehouse = open_warehouse(settings, allow_plaintext=settings.allow_plaintext)
-    cipher = open_cipher(settings)
+    warehouse = open_warehouse(settings)
+    cipher = connect(settings)
     async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
         effects = Effects(warehouse, clock)
         onboard = Onboard(
@@ -56,13 +56,16 @@ async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server
         async def warehouse_answers() -> None:
             await warehouse.list_datasets(label=MARK)
 
+        async def kms_answers() -> None:
+            await cipher.encrypt_value("probe", Context("convergence", "health", "probe", "probe"))
+
         try:
             yield Server(
                 settings,
                 service_name=SERVICE_NAME,
                 register=lambda server: add_TenantServiceServicer_to_server(servicer, server),
                 authenticator=open_authentication(settings, warehouse, clock).verifier,
-                dependencies={"warehouse": warehouse_answers, "kms": cipher.probe},
+                dependencies={"warehouse": warehouse_answers, "kms": kms_answers},
             )
         finally:
             await cipher.close()

@@ -22,7 +22,7 @@ from common.rpc.settings import ServerSettings
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-_PROBE_SECONDS = 5.0
+_PROBE_SECONDS = 15.0
 _FIRST_PROBE_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from common.secret import Secret
-from common.settings import Settings
+from common.secret import read_secret_file
+from common.settings import PlaintextEndpoint, Settings
 from common.warehouse.warehouse import Warehouse
 
 
@@ -19,19 +19,22 @@ class WarehouseSettings(Settings):
     """The project whose datasets are the tenants'; for `local` the project name that the local server was started with."""
     location: str = "US"
     """Where BigQuery runs jobs and keeps new datasets, for example `US` or `europe-west1`."""
-    warehouse_address: str = ""
+    warehouse_address: PlaintextEndpoint | None = None
     """`host:port` of the local warehouse server."""
-    warehouse_token_file: Path | None = None
-    """File with the token that the local warehouse server wants."""
+    warehouse_token_file: Path | None = Field(None, validate_default=True)
+    """File, readable by its owner alone, with the token that the local warehouse server wants."""
 
-    @model_validator(mode="after")
-    def _local_is_complete(self) -> "WarehouseSettings":
-        if self.warehouse == "local" and not (self.warehouse_address and self.warehouse_token_file):
-            raise ValueError("warehouse=local needs warehouse_address and warehouse_token_file")
-        return self
+    @field_validator("warehouse_token_file")
+    @classmethod
+    def _local_is_complete(cls, token_file: Path | None, info: ValidationInfo) -> Path | None:
+        if info.data.get("warehouse") == "local" and not (info.data.get("warehouse_address") and token_file):
+            raise ValueError(
+                "the local warehouse needs CONVERGENCE_WAREHOUSE_ADDRESS and CONVERGENCE_WAREHOUSE_TOKEN_FILE"
+            )
+        return token_file
 
 
-def open_warehouse(settings: WarehouseSettings, *, allow_plaintext: bool) -> Warehouse:
+def open_warehouse(settings: WarehouseSettings) -> Warehouse:
     """The chosen adapter, not yet connected. Close it when done."""
     if settings.warehouse == "bigquery":
         from common.warehouse.bigquery import BigQueryWarehouse  # noqa: PLC0415
@@ -39,7 +42,7 @@ def open_warehouse(settings: WarehouseSettings, *, allow_plaintext: bool) -> War
         return BigQueryWarehouse(project=settings.project, location=settings.location)
     from common.warehouse.local import LocalWarehouse  # noqa: PLC0415
 
-    if settings.warehouse_token_file is None:  # the validator has refused that
-        raise ValueError("warehouse_token_file is missing")
-    token = Secret(settings.warehouse_token_file.read_text().strip())
-    return LocalWarehouse(settings.warehouse_address, token, allow_plaintext=allow_plaintext)
+    if settings.warehouse_address is None or settings.warehouse_token_file is None:
+        raise ValueError("the local warehouse needs an address and a token")  # as the settings have checked
+    token = read_secret_file(settings.warehouse_token_file)
+    return LocalWarehouse(settings.warehouse_address, token, allow_plaintext=settings.allow_plaintext)
