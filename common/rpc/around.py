@@ -4,11 +4,16 @@ In grpc.aio an exception raised in `intercept_service` itself bypasses the outer
 handler, in the task of the RPC.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
+
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]  # generic for the type checker only
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Around = Callable[[str, Context], AbstractAsyncContextManager[None]]
@@ -20,13 +25,13 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, around: Around) -> None:
         self._around = around
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> Handler | None:
         """Give the wrapped handler; an unknown method has none and stays UNIMPLEMENTED."""
         method = handler_call_details.method
         if method in self._wrapped:
@@ -38,7 +43,7 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
 
-def _wrap(handler: Any, method: str, around: Around) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(handler: Any, method: str, around: Around) -> Handler:
     if handler.response_streaming:
         behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
 

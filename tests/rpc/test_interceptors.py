@@ -1,0 +1,151 @@
+"""The interceptors cover every method of every kind: over a real connection, for each of the four."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from common.errors import InvalidInput, Unauthenticated, Violation
+from common.rpc.access import Access
+from common.rpc.around import AroundInterceptor
+from common.rpc.auth_interceptor import authenticated
+from common.rpc.caller import Caller, current_caller
+from common.rpc.error_interceptor import errors_to_statuses
+from common.rpc.log_interceptor import logged
+
+SERVICE = "test.Kinds"
+KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
+GOOD, POOR = "good-key", "poor-key"
+
+
+class Keys:
+    async def authenticate(self, api_key: str) -> Caller:
+        if api_key not in (GOOD, POOR):
+            raise Unauthenticated
+        return Caller("key_1", "acme", frozenset({"runs:read"} if api_key == GOOD else ()))
+
+
+def _answer(request: bytes) -> bytes:
+    """What every handler does: tell who calls, or fail as it is told to."""
+    match request:
+        case b"invalid":
+            raise InvalidInput([Violation("a", "is bad"), Violation("b", "is worse")])
+        case b"unforeseen":
+            raise RuntimeError("secret detail")
+    return f"{current_caller().principal} of {current_caller().tenant_id}".encode()
+
+
+async def _unary_unary(request: bytes, _: Any) -> bytes:
+    return _answer(request)
+
+
+async def _unary_stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
+    yield _answer(request)
+
+
+async def _stream_unary(requests: AsyncIterator[bytes], _: Any) -> bytes:
+    return [_answer(request) async for request in requests][-1]
+
+
+async def _stream_stream(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
+    async for request in requests:
+        yield _answer(request)
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[grpc.aio.Channel]:
+    rules = {f"/{SERVICE}/{kind}": Access("runs:read") for kind in KINDS}
+    server = grpc.aio.server(
+        interceptors=[
+            AroundInterceptor(errors_to_statuses),
+            AroundInterceptor(logged),
+            AroundInterceptor(authenticated(Keys(), rules)),
+        ]
+    )
+    handlers = {
+        "unary_unary": grpc.unary_unary_rpc_method_handler(_unary_unary),
+        "unary_stream": grpc.unary_stream_rpc_method_handler(_unary_stream),
+        "stream_unary": grpc.stream_unary_rpc_method_handler(_stream_unary),
+        "stream_stream": grpc.stream_stream_rpc_method_handler(_stream_stream),
+        "without_rule": grpc.unary_unary_rpc_method_handler(_unary_unary),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        await server.stop(None)
+
+
+async def call(channel: grpc.aio.Channel, kind: str, request: bytes, *metadata: tuple[str, str]) -> tuple[bytes, Any]:
+    """Call a method of a kind: its last answer and its trailing metadata."""
+    method = getattr(channel, kind if kind in KINDS else "unary_unary")(f"/{SERVICE}/{kind}")
+    argument: Any = iter([request]) if kind.startswith("stream") else request
+    started = method(argument, metadata=metadata, timeout=5)
+    answer = [part async for part in started][-1] if kind.endswith("stream") else await started
+    return answer, await started.trailing_metadata()
+
+
+def reasons(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, list[str]]:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(info) or detail.Unpack(bad)
+    return error.code(), info.reason, [violation.field for violation in bad.field_violations]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_good_key_reaches_the_handler_as_its_holder(kind: str) -> None:
+    async with serving() as channel:
+        answer, _ = await call(channel, kind, b"", ("x-api-key", GOOD))
+        assert answer == b"key_1 of acme"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "without_rule"])
+@pytest.mark.parametrize("metadata", [(), (("x-api-key", "bad"),), (("x-api-key", GOOD), ("x-api-key", GOOD))])
+async def test_without_a_good_key_every_kind_refuses_alike(kind: str, metadata: Any) -> None:
+    async with serving() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(channel, kind, b"", *metadata)
+        assert reasons(refused.value) == (grpc.StatusCode.UNAUTHENTICATED, "API_KEY_INVALID", [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_key_without_the_scope_is_refused(kind: str) -> None:
+    async with serving() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(channel, kind, b"", ("x-api-key", POOR))
+        assert reasons(refused.value) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING", [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_error_of_a_handler_becomes_its_status_with_all_details(kind: str) -> None:
+    async with serving() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(channel, kind, b"invalid", ("x-api-key", GOOD))
+        assert reasons(refused.value) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID", ["a", "b"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_nobody_foresaw_tells_the_caller_nothing(kind: str) -> None:
+    async with serving() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(channel, kind, b"unforeseen", ("x-api-key", GOOD))
+        assert reasons(refused.value) == (grpc.StatusCode.INTERNAL, "INTERNAL", [])
+        assert "secret detail" not in repr(refused.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("given", "kept"), [("abc.DEF-1_2", True), ("white space", False), ("x" * 65, False)])
+async def test_a_correlation_id_is_accepted_or_made_and_comes_back(kind: str, given: str, kept: bool) -> None:
+    async with serving() as channel:
+        _, trailing = await call(channel, kind, b"", ("x-api-key", GOOD), ("x-correlation-id", given))
+        returned = dict(trailing)["x-correlation-id"]
+        assert (returned == given) is kept
+        assert returned
