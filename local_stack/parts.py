@@ -1,4 +1,4 @@
-"""The parts of the local stack, in the order in which they start: five servers, and two that do their work once."""
+"""The parts of the local stack, in the order in which they start: five servers, and the loading of the sample, which ends."""
 
 import sys
 import sysconfig
@@ -13,6 +13,8 @@ from local_stack.state import State
 
 SERVICES = ("tenant_service", "pipeline_service")
 SERVERS = ("warehouse", "kms", "temporal", "pipeline_service", "tenant_service")
+SERVICE_STOP_SECONDS = 15.0
+"""More than the grace that a service gives to calls under way."""
 TEMPORAL_HEALTH = "temporal.api.workflowservice.v1.WorkflowService"
 
 
@@ -22,32 +24,37 @@ def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, st
     services = {name: environment.service(name, environ, state, ports) for name in SERVICES}
     port = {name: str(number) for name, number in ports.items()}
     warehouse = ("--port", port["warehouse"], "--token-file", str(state.token_file("warehouse")))
-    kms = ("--port", port["kms"], "--token-file", str(state.token_file("kms")))
-    data = {name: str(state.data(name)) for name in ("warehouse", "kms")}
+    kms = ("--port", port["kms"], "--token-file", str(state.token_file("kms")), "--key", environment.KMS_KEY_NAME)
     return (
         Part(
             "warehouse",
-            _python("local_stack.warehouse", "--data-dir", data["warehouse"], *warehouse),
+            _python("local_stack.warehouse", "--data-dir", str(state.data("warehouse")), *warehouse),
             kept,
             listens(ports["warehouse"]),
         ),
-        Part("kms", _python("local_stack.kms", "--data-dir", data["kms"], *kms), kept, listens(ports["kms"])),
+        Part(
+            "kms",
+            _python("local_stack.kms", "--data-dir", str(state.data("kms")), *kms),
+            kept,
+            listens(ports["kms"]),
+        ),
         Part("temporal", _temporal(port["temporal"], state), kept, serves(ports["temporal"], TEMPORAL_HEALTH)),
-        Part("kms_key", _python("local_stack.kms_key", *kms), kept, after=("kms",)),
         Part("sample_data", _python("local_stack.sample_data", *warehouse), kept, after=("warehouse",)),
         Part(
             "pipeline_service",
             _python("pipeline_service"),
             services["pipeline_service"],
             serves(ports["pipeline_service"]),
-            after=("warehouse", "temporal", "kms_key"),
+            after=("warehouse", "temporal", "kms"),
+            stop_seconds=SERVICE_STOP_SECONDS,
         ),
         Part(
             "tenant_service",
             _python("tenant_service"),
             services["tenant_service"],
             serves(ports["tenant_service"]),
-            after=("warehouse", "kms_key"),
+            after=("warehouse", "kms"),
+            stop_seconds=SERVICE_STOP_SECONDS,
         ),
     )
 

@@ -40,6 +40,7 @@ class Process:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                cwd=state.root,
                 start_new_session=True,
             )
         finally:

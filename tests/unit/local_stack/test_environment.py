@@ -1,6 +1,6 @@
 """What the processes are told."""
 
-import json
+from pathlib import Path
 
 from local_stack import environment
 from local_stack.parts import SERVERS, stack_parts
@@ -22,7 +22,7 @@ def test_services_get_the_admin_key_s_hash_and_never_the_key(state: State) -> No
     for part in stack_parts(state, PORTS, {}):
         assert key not in "".join((*part.command, *part.environment.values()))
     variables = environment.service("tenant_service", {}, state, PORTS)
-    assert json.loads(variables["CONVERGENCE_ADMIN_KEY_HASHES"]) == [state.admin_key_hash()]
+    assert variables["CONVERGENCE_ADMIN_KEY_HASHES"] == state.admin_key_hash()
 
 
 def test_addresses_of_this_stack_win_over_the_caller_s(state: State) -> None:
@@ -38,3 +38,8 @@ def test_every_part_needs_only_parts_before_it(state: State) -> None:
         assert set(part.after) <= seen
         seen.add(part.name)
     assert set(SERVERS) <= seen
+
+
+def test_relative_folder_of_templates_is_the_caller_s(state: State) -> None:
+    variables = environment.service("pipeline_service", {"CONVERGENCE_CONFIGS_DIR": "my/configs"}, state, PORTS)
+    assert variables["CONVERGENCE_CONFIGS_DIR"] == str(Path.cwd() / "my/configs")
