@@ -1,0 +1,119 @@
+"""What the placeholders of a template stand for in one run, and putting that into the template's nested data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from common.templates.parameters import COLUMN_TYPES, Malformed, ParameterValue, parse
+from common.templates.placeholders import TextRefused, render
+from common.templates.sql_text import SqlNames, bind
+from common.templates.template import ParameterSpec, TemplateKey
+from common.templates.yaml_source import Path
+from common.warehouse.warehouse import Parameter, TableRef
+
+_SQL_KEYS = frozenset({"sql", "measure", "with"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with the value at `path`; `line` counts from 0 inside its text. `out_of_reach`: it names a table that no template
+    may read."""
+
+    path: Path
+    reason: str
+    line: int = 0
+    out_of_reach: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What placeholders stand for: `texts` outside SQL, `names` inside it, and the query parameters that `@name` binds."""
+
+    built_in: Mapping[str, str]
+    texts: Mapping[str, str]
+    names: SqlNames
+    parameters: Mapping[str, Parameter]
+
+
+def make_bindings(
+    key: TemplateKey,
+    tenant_id: str,
+    sources: Mapping[str, TableRef],
+    specs: Mapping[str, ParameterSpec],
+    values: Mapping[str, ParameterValue],
+) -> Bindings:
+    """Bind a template for a tenant. Everything has been checked; a parameter that is not in `values` is bound as NULL."""
+    built_in = built_in_texts(key, tenant_id)
+    tables = {f"source.{name}": str(table) for name, table in sources.items()}
+    texts = {**built_in, **tables, **{name: value.text for name, value in values.items()}}
+    identifiers = {name: built_in[name] for name in ("tenant_id", "provider", "domain")} | tables
+    identifiers |= {name: value.text for name, value in values.items() if specs[name].type in ("table", "identifier")}
+    parameters = {name: Parameter(name, "STRING", text) for name, text in built_in.items()}
+    for name, spec in specs.items():
+        bound = values[name].bound if name in values else None
+        parameters[name] = Parameter(name, COLUMN_TYPES[spec.type], bound)
+    names = SqlNames(identifiers, parameters.keys(), specs.keys() - values.keys())
+    return Bindings(built_in, texts, names, parameters)
+
+
+def parameter_values(
+    specs: Mapping[str, ParameterSpec],
+    given: Mapping[str, str],
+    *,
+    built_in: Mapping[str, str],
+    tenant_id: str,
+    sources: Mapping[str, TableRef],
+) -> tuple[dict[str, ParameterValue], dict[str, Malformed]]:
+    """Read the declared parameters from what was given and their defaults; beside the values, what is wrong with which parameter."""
+    values: dict[str, ParameterValue] = {}
+    malformed: dict[str, Malformed] = {}
+    for name, spec in specs.items():
+        try:
+            text = given[name] if name in given else spec.default and render(spec.default, built_in)
+            if text is not None:
+                values[name] = parse(spec.type, text, choices=spec.values, tenant_id=tenant_id, sources=sources)
+            elif spec.required:
+                raise Malformed("is required")
+        except Malformed as reason:
+            malformed[name] = reason
+        except TextRefused as refused:
+            malformed[name] = Malformed(refused.reason)
+    return values, malformed
+
+
+def built_in_texts(key: TemplateKey, tenant_id: str) -> dict[str, str]:
+    """The placeholders that every template may use, see `placeholders.BUILT_IN`."""
+    return {
+        "tenant_id": tenant_id,
+        "provider": key.provider,
+        "domain": key.domain,
+        "template_name": key.name,
+        "pipeline_id": "-".join((tenant_id, *key)),
+    }
+
+
+def render_data(data: Mapping[str, Any], bindings: Bindings) -> tuple[dict[str, Any], list[Fault]]:
+    """Replace the placeholders of every string in nested mappings and lists. What is faulty stays as it was.
+
+    Under `parameters` only the built-in ones are known: its defaults come before any parameter's value.
+    """
+    faults: list[Fault] = []
+
+    def rendered(value: Any, path: Path) -> Any:
+        if isinstance(value, Mapping):
+            return {key: rendered(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [rendered(item, (*path, position)) for position, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            if path[0] == "parameters":
+                return render(value, bindings.built_in)
+            if path[-1] in _SQL_KEYS:
+                return bind(value, bindings.names)
+            return render(value, bindings.texts, without_value=bindings.names.without_value)
+        except TextRefused as refused:
+            faults.append(Fault(path, refused.reason, refused.line))
+            return value
+
+    return {key: rendered(item, (key,)) for key, item in data.items()}, faults

@@ -1,0 +1,130 @@
+"""Loading a template: whatever can be known to be wrong with it is reported here, as `file:line: reason`, and not to a run.
+
+The file is resolved for a tenant and values that stand for any (`parameters.SAMPLES`). Values are bound and never pasted into SQL, so a
+text that is right for the samples is right for all, but for the tables that a parameter of type table or identifier may name.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from pydantic import TypeAdapter, ValidationError
+
+from common.ids import PATH_NAME
+from common.templates.bindings import Bindings, Fault, built_in_texts, make_bindings, parameter_values, render_data
+from common.templates.parameters import SAMPLES, ParameterValue
+from common.templates.placeholders import BUILT_IN, names_in
+from common.templates.steps import DoesNotCompile, compile_steps
+from common.templates.template import ParameterSpec, QueryStep, Template, TemplateFile, TemplateKey
+from common.templates.yaml_source import DoesNotLoad, Path, Problem, YamlSource, read_yaml
+from common.warehouse.warehouse import TableRef
+
+_SAMPLE_TENANT = "sample_tenant"
+_CONSTANT = frozenset({"provider", "domain", "template_name"})
+_SPECS = TypeAdapter(dict[str, ParameterSpec])
+
+
+def load_template(content: bytes, key: TemplateKey) -> Template:
+    """Read a template's file. Raises DoesNotLoad."""
+    file = f"{key}.yml"
+    try:
+        source = read_yaml(content.decode(), file=file)
+    except UnicodeDecodeError as error:
+        raise DoesNotLoad([Problem(file, content.count(b"\n", 0, error.start) + 1, "is not UTF-8")]) from None
+    specs = _specs(source)
+    sources = _sources(source)
+    bindings = make_bindings(key, _SAMPLE_TENANT, sources, specs, _samples(source, key, specs))
+    model = _model(source, bindings)
+    try:
+        compile_steps(model, tenant_id=_SAMPLE_TENANT, parameters=bindings.parameters)
+    except DoesNotCompile as error:
+        raise _does_not_load(source, error.faults) from None
+    return Template(
+        key=key,
+        digest=hashlib.sha256(content).hexdigest(),
+        data=source.data,
+        description=source.data["description"],
+        parameters=specs,
+        destinations=_destinations(source, model),
+        sources=frozenset(sources),
+    )
+
+
+def _specs(source: YamlSource) -> Mapping[str, ParameterSpec]:
+    """The parameters as the file declares them."""
+    try:
+        specs = _SPECS.validate_python(source.data.get("parameters", {}))
+    except ValidationError as error:
+        raise _does_not_load(source, validation_faults(error, ("parameters",))) from None
+    faults = [Fault(("parameters", name), f"the name {name} is taken") for name in specs if name in BUILT_IN]
+    if "date" in specs and specs["date"].type != "date":
+        faults.append(Fault(("parameters", "date", "type"), "the parameter date has the type date"))
+    if faults:
+        raise _does_not_load(source, faults)
+    return specs
+
+
+def _samples(source: YamlSource, key: TemplateKey, specs: Mapping[str, ParameterSpec]) -> Mapping[str, ParameterValue]:
+    """A value for every parameter that every run has one for: its default or else a sample."""
+    given = {name: SAMPLES.get(spec.type) or spec.values[0] for name, spec in specs.items() if spec.required}
+    built_in = built_in_texts(key, _SAMPLE_TENANT)
+    values, malformed = parameter_values(specs, given, built_in=built_in, tenant_id=_SAMPLE_TENANT, sources={})
+    if malformed:
+        raise _does_not_load(
+            source, [Fault(("parameters", name, "default"), str(reason)) for name, reason in malformed.items()]
+        )
+    return values
+
+
+def _sources(source: YamlSource) -> Mapping[str, TableRef]:
+    """A table for each source that the file names."""
+    names = {name.removeprefix("source.") for name in names_in(source.data) if name.startswith("source.")}
+    return {name: TableRef("sample_sources", name) for name in names if PATH_NAME.fullmatch(name)}
+
+
+def _model(source: YamlSource, bindings: Bindings) -> TemplateFile:
+    rendered, faults = render_data(source.data, bindings)
+    if faults:
+        raise _does_not_load(source, faults)
+    try:
+        return TemplateFile.model_validate(rendered)
+    except ValidationError as error:
+        raise _does_not_load(source, validation_faults(error)) from None
+
+
+def _destinations(source: YamlSource, model: TemplateFile) -> Mapping[str, str | None]:
+    """The tables that the template publishes, which must not vary: ReadTable knows them by name."""
+    destinations: dict[str, str | None] = {}
+    faults: list[Fault] = []
+    for position, step in enumerate(model.steps):
+        if not isinstance(step, QueryStep):
+            continue
+        partition = step.destination.partition
+        destinations[step.destination.table] = partition.column if partition else None
+        written = source.data["steps"][position]["destination"]["table"]
+        for name in set(names_in(written)) - _CONSTANT:
+            path: Path = ("steps", position, "destination", "table")
+            faults.append(Fault(path, f"{{{name}}} varies: a step publishes one table for every tenant and run"))
+    if faults:
+        raise _does_not_load(source, faults)
+    return destinations
+
+
+def validation_faults(error: ValidationError, path: Path = ()) -> list[Fault]:
+    """What Pydantic found below `path`, without the values that it found."""
+    faults = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        location = (*path, *detail["loc"])
+        match detail["type"]:
+            case "extra_forbidden":
+                reason = f"unknown key {location[-1]!r}"
+            case "missing":
+                reason = f"{location[-1]!r} is missing"
+            case _:
+                key = next((part for part in reversed(location) if isinstance(part, str)), "template")
+                reason = f"{key}: {detail['msg'].removeprefix('Value error, ')}"
+        faults.append(Fault(location, reason))
+    return faults
+
+
+def _does_not_load(source: YamlSource, faults: Iterable[Fault]) -> DoesNotLoad:
+    return DoesNotLoad([source.problem(fault.path, fault.reason, fault.line) for fault in faults])

@@ -1,0 +1,146 @@
+"""A rendered template's steps, compiled: every SQL text checked and its parameters bound, every check turned into SELECTs."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from common.templates.bindings import Fault
+from common.templates.checks import check_name, compile_check
+from common.templates.order import StepsWaitForEachOther, complete_dependencies
+from common.templates.placeholders import TextRefused
+from common.templates.resolved import ResolvedCheck, ResolvedQuery, ResolvedStatement, ResolvedStep, ResolvedTable
+from common.templates.tables import Reads, TableRefused, analyse, analyse_scalar
+from common.templates.template import (
+    Check,
+    DqStep,
+    NotNull,
+    Partition,
+    QueryStep,
+    Reconcile,
+    Step,
+    TemplateFile,
+    Unique,
+)
+from common.templates.yaml_source import Path
+from common.warehouse.warehouse import Parameter, Statement, TableRef
+
+
+class DoesNotCompile(ValueError):
+    """The faults of a template's steps: all but those that another fault hides."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(fault.reason for fault in self.faults))
+
+
+def compile_steps(
+    file: TemplateFile, *, tenant_id: str, parameters: Mapping[str, Parameter]
+) -> tuple[ResolvedStep, ...]:
+    """Compile the steps for a tenant. Raises DoesNotCompile."""
+    faults = list(_clashes(file))
+    compiler = _Compiler(tenant_id, parameters, faults)
+    steps = [compiler.step(step, ("steps", position)) for position, step in enumerate(file.steps)]
+    if not faults:
+        try:
+            return complete_dependencies(steps)
+        except StepsWaitForEachOther as error:
+            faults.append(Fault(("steps",), str(error)))
+    raise DoesNotCompile(faults)
+
+
+def _clashes(file: TemplateFile) -> Iterator[Fault]:
+    """Names that are given twice or lead nowhere."""
+    ids = [step.id for step in file.steps]
+    publishers: dict[str, str] = {}
+    for position, step in enumerate(file.steps):
+        path: Path = ("steps", position)
+        if step.id in ids[:position]:
+            yield Fault((*path, "id"), f"two steps have the id {step.id}")
+        for other in step.depends_on:
+            if other not in ids:
+                yield Fault((*path, "depends_on"), f"{other} is no step")
+        names = [check_name(check) for check in step.checks]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                yield Fault((*path, "checks", number), f"two checks of the step are named {name}: give one a name")
+        if isinstance(step, QueryStep):
+            publisher = publishers.setdefault(step.destination.table, step.id)
+            if publisher != step.id:
+                yield Fault((*path, "destination", "table"), f"the step {publisher} publishes this table already")
+
+
+class _Compiler:
+    """Compiles steps for one tenant, adding to `faults` what is wrong. What it returns counts only without faults."""
+
+    def __init__(self, tenant_id: str, parameters: Mapping[str, Parameter], faults: list[Fault]) -> None:
+        self._tenant_id = tenant_id
+        self._parameters = parameters
+        self._faults = faults
+
+    def step(self, step: Step, path: Path) -> ResolvedStep:
+        return ResolvedStep(
+            step_id=step.id,
+            type=step.type,
+            depends_on=step.depends_on,
+            timeout_seconds=step.timeout,
+            max_attempts=step.max_attempts,
+            query=self._query(step, path) if isinstance(step, QueryStep) else None,
+            checked=self._table(step.table, step.partition) if isinstance(step, DqStep) else None,
+            checks=tuple(self._check(check, (*path, "checks", n)) for n, check in enumerate(step.checks)),
+        )
+
+    def _query(self, step: QueryStep, path: Path) -> ResolvedQuery:
+        reads = self._read((*path, "sql"), lambda: analyse(step.sql))
+        destination = step.destination
+        if reads.columns is not None:
+            for column, where in _columns_used(step):
+                if column not in reads.columns:
+                    self._faults.append(Fault((*path, *where), f"the SELECT yields no column {column}"))
+        return ResolvedQuery(
+            select=self._statement(step.sql, reads),
+            destination=self._table(destination.table, destination.partition),
+            write=destination.write,
+            clustering=destination.clustering,
+            max_bytes_billed=step.max_bytes_billed,
+        )
+
+    def _check(self, check: Check, path: Path) -> ResolvedCheck:
+        if isinstance(check, Reconcile):
+            self._read((*path, "measure"), lambda: analyse_scalar(check.measure, aggregate=True))
+            self._read((*path, "with"), lambda: analyse_scalar(check.other, aggregate=False))
+        return compile_check(
+            check, lambda sql: self._statement(sql, self._read(path, lambda: analyse(sql, of_check=True)))
+        )
+
+    def _read(self, path: Path, analysed: Callable[[], Reads]) -> Reads:
+        try:
+            reads = analysed()
+        except TextRefused as refused:
+            self._faults.append(Fault(path, refused.reason, refused.line, isinstance(refused, TableRefused)))
+            return Reads((), frozenset(), None)
+        for name in sorted(reads.parameters - self._parameters.keys()):
+            self._faults.append(Fault(path, f"unknown parameter @{name}"))
+        return reads
+
+    def _statement(self, sql: str, reads: Reads) -> ResolvedStatement:
+        bound = tuple(self._parameters[name] for name in sorted(reads.parameters & self._parameters.keys()))
+        return ResolvedStatement(Statement(sql, bound), reads.tables)
+
+    def _table(self, table: str, partition: Partition | None) -> ResolvedTable:
+        return ResolvedTable(
+            table=TableRef(self._tenant_id, table),
+            partition_column=partition.column if partition else None,
+            partition=partition.value if partition else None,
+        )
+
+
+def _columns_used(step: QueryStep) -> Iterator[tuple[str, Path]]:
+    """The columns of its result that a step names, and where."""
+    if step.destination.partition is not None:
+        yield step.destination.partition.column, ("destination", "partition", "column")
+    for column in step.destination.clustering:
+        yield column, ("destination", "clustering")
+    for number, check in enumerate(step.checks):
+        if isinstance(check, NotNull):
+            yield check.column, ("checks", number, "column")
+        elif isinstance(check, Unique):
+            for column in check.columns:
+                yield column, ("checks", number, "columns")
