@@ -1,0 +1,179 @@
+"""Datasets and tables as resources, with their etags.
+
+https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets, https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
+"""
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from common.warehouse.warehouse import Column, TableRef
+from tests.stubs.bigquery import cells
+from tests.stubs.bigquery.answers import ApiError
+from tests.stubs.bigquery.engine import Engine, in_day
+
+_DECORATED = re.compile(r"(?P<table>[^$]+)\$(?P<day>\d{8})")
+
+
+def _now() -> str:
+    return str(int(time.time() * 1000))
+
+
+@dataclass
+class StoredDataset:
+    resource: dict[str, Any]
+    etag: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass
+class StoredTable:
+    columns: tuple[Column, ...]
+    partition_column: str | None
+    resource: dict[str, Any]
+
+    @property
+    def expired(self) -> bool:
+        return int(self.resource.get("expirationTime", 1 << 62)) <= time.time() * 1000
+
+
+def split_decorator(table: str) -> tuple[str, date | None]:
+    """`costs$20251115` is the table `costs` and a day."""
+    if found := _DECORATED.fullmatch(table):
+        return found["table"], datetime.strptime(found["day"], "%Y%m%d").date()  # noqa: DTZ007 - a day
+    return table, None
+
+
+class Catalog:
+    """Every dataset and table of one project. One lock: what a method does is atomic."""
+
+    def __init__(self, project: str, engine: Engine) -> None:
+        self.project = project
+        self._engine = engine
+        self._datasets: dict[str, StoredDataset] = {}
+        self._tables: dict[TableRef, StoredTable] = {}
+        self._lock = threading.RLock()
+
+    def insert_dataset(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        name = body["datasetReference"]["datasetId"]
+        with self._lock:
+            if name in self._datasets:
+                raise ApiError("duplicate", f"Already Exists: Dataset {self.project}:{name}")
+            self._engine.create_dataset(name)
+            kept = {key: body[key] for key in ("location", "labels", "description") if key in body}
+            self._datasets[name] = StoredDataset({**kept, "creationTime": _now()})
+            return self.get_dataset(name)
+
+    def get_dataset(self, name: str) -> dict[str, Any]:
+        with self._lock:
+            stored = self._dataset(name)
+            reference = {"projectId": self.project, "datasetId": name}
+            return {**stored.resource, "datasetReference": reference, "etag": stored.etag}
+
+    def patch_dataset(self, name: str, body: Mapping[str, Any], if_match: str | None) -> dict[str, Any]:
+        with self._lock:
+            stored = self._dataset(name)
+            if if_match is not None and if_match != stored.etag:
+                raise ApiError("conditionNotMet", "Precondition Failed")
+            labels = {**stored.resource.get("labels", {}), **body.get("labels", {})}
+            stored.resource["labels"] = {key: value for key, value in labels.items() if value is not None}
+            stored.etag = uuid.uuid4().hex
+            return self.get_dataset(name)
+
+    def list_datasets(self, label: str | None) -> list[dict[str, Any]]:
+        """The listing has neither etags nor times."""
+        with self._lock:
+            return [
+                {
+                    "datasetReference": {"projectId": self.project, "datasetId": name},
+                    "labels": stored.resource.get("labels", {}),
+                }
+                for name, stored in sorted(self._datasets.items())
+                if label is None or label in stored.resource.get("labels", {})
+            ]
+
+    def insert_table(self, dataset: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        ref = TableRef(dataset, body["tableReference"]["tableId"])
+        with self._lock:
+            self._dataset(dataset)
+            if self.find(ref):
+                raise ApiError("duplicate", f"Already Exists: Table {self.project}:{ref}")
+            columns = cells.columns(body["schema"]["fields"])
+            self._engine.create_table(ref, columns)
+            self.put(ref, columns, body)
+            return self.get_table(ref)
+
+    def get_table(self, ref: TableRef) -> dict[str, Any]:
+        with self._lock:
+            stored = self.table(ref)
+            return {
+                **stored.resource,
+                "tableReference": {"projectId": self.project, "datasetId": ref.dataset, "tableId": ref.table},
+                "schema": {"fields": cells.fields(stored.columns)},
+                "numRows": str(self._engine.count(ref)),
+                "type": "TABLE",
+            }
+
+    def patch_table(self, ref: TableRef, body: Mapping[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self.table(ref).resource.update(
+                {key: body[key] for key in ("expirationTime", "description") if key in body}
+            )
+            return self.get_table(ref)
+
+    def delete_table(self, dataset: str, name: str) -> None:
+        """Delete a table, or with a decorator one partition."""
+        table, day = split_decorator(name)
+        ref = TableRef(dataset, table)
+        with self._lock:
+            stored = self.table(ref)
+            if day and stored.partition_column:
+                self._engine.cursor().execute(
+                    f'DELETE FROM "{ref.dataset}"."{ref.table}" WHERE {in_day(stored.partition_column, day)}'
+                )
+                return
+            self._engine.drop_table(ref)
+            del self._tables[ref]
+
+    def put(self, ref: TableRef, columns: tuple[Column, ...], layout: Mapping[str, Any]) -> None:
+        """Describe a table whose rows exist in the engine. An expiration survives its rows being replaced."""
+        with self._lock:
+            before = self.find(ref)
+            kept = {key: layout[key] for key in ("timePartitioning", "clustering", "description") if key in layout}
+            expiration = before.resource.get("expirationTime") if before else None
+            if expiration:
+                kept["expirationTime"] = expiration
+            partition = kept.get("timePartitioning", {}).get("field")
+            self._tables[ref] = StoredTable(columns, partition, {**kept, "creationTime": _now()})
+
+    def find(self, ref: TableRef) -> StoredTable | None:
+        """A table that exists and has not expired."""
+        with self._lock:
+            stored = self._tables.get(ref)
+            return None if stored is None or stored.expired else stored
+
+    def table(self, ref: TableRef) -> StoredTable:
+        """Raises `notFound`."""
+        stored = self.find(ref)
+        if stored is None:
+            raise ApiError("notFound", f"Not found: Table {self.project}:{ref}")
+        return stored
+
+    def require_dataset(self, name: str) -> None:
+        """Raises `notFound`."""
+        with self._lock:
+            self._dataset(name)
+
+    def schema(self) -> dict[TableRef, tuple[Column, ...]]:
+        """The columns of every table."""
+        with self._lock:
+            return {ref: stored.columns for ref, stored in self._tables.items()}
+
+    def _dataset(self, name: str) -> StoredDataset:
+        if name not in self._datasets:
+            raise ApiError("notFound", f"Not found: Dataset {self.project}:{name}")
+        return self._datasets[name]
