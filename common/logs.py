@@ -61,6 +61,11 @@ def configure(*, output: Literal["json", "console"], level: str = "INFO", stream
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Google's clients keep their events from the root logger, and at DEBUG they log every request: what KMS is to encrypt, for example.
+    google = logging.getLogger("google")
+    google.handlers = [handler]
+    google.propagate = False
+    google.setLevel(max(logging.INFO, logging.getLogger().level))
     logging.captureWarnings(capture=True)
 
 
@@ -94,10 +99,10 @@ def _value(name: object, value: Any, depth: int) -> Any:
         return "..."
     if isinstance(value, Mapping):
         return {_text(str(key)): _value(key, item, depth - 1) for key, item in value.items()}
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        # Also a name and its value, as in the metadata of a call.
+        return [_text(value[0]), _value(value[0], value[1], depth - 1)]
     if isinstance(value, list | tuple | set | frozenset):
-        if isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str):
-            # Also a pair of name and value, as in the metadata of a call.
-            return [_text(value[0]), _value(value[0], value[1], depth - 1)]
         return [_value(None, item, depth - 1) for item in value]
     return _text(value.isoformat() if isinstance(value, date) else repr(value))
 

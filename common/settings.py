@@ -58,13 +58,16 @@ def load(settings_class: type[AnySettings]) -> AnySettings:
 
 
 def _problem(settings_class: type[Settings], detail: ErrorDetails) -> str:
-    message = "is not set" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")
+    message = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"]:
         return f"  {message}"
     name = str(detail["loc"][0])
     field = settings_class.model_fields.get(name)
-    variable = f"{_PREFIX}{name}".upper() if field else name  # a field with an alias goes by its alias
-    return f"  {variable}: {message}" + (f" ({field.description})" if field and field.description else "")
+    alias = field.validation_alias if field else name  # an error in an alias's own value goes by the alias
+    variable = alias if isinstance(alias, str) else f"{_PREFIX}{name}".upper()
+    if detail["type"] == "missing":
+        message = f"is not set. {field.description or ''}".rstrip() if field else "is not set"
+    return f"  {variable}: {message}"
 
 
 def is_loopback(endpoint: str) -> bool:
