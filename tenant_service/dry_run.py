@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from common.clock import Clock
 from common.errors import Unavailable
 from common.secret import Secret
-from common.templates.onboarding import TemplateName
+from common.templates.template import TemplateName
 
 DryRunStatus = Literal["SUCCESS", "FAILED", "NOT_RUN"]
 

@@ -4,7 +4,7 @@ import grpc
 
 from common.errors import Unavailable
 from common.secret import Secret
-from common.templates.onboarding import TemplateName
+from common.templates.template import TemplateName
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
 from convergence.pipeline.v1 import pipeline_service_pb2_grpc, run_pb2
 from tenant_service.dry_run import WAIT_SECONDS

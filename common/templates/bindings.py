@@ -4,25 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common.templates.faults import Fault
 from common.templates.parameters import COLUMN_TYPES, Malformed, ParameterValue, parse
 from common.templates.placeholders import TextRefused, render
 from common.templates.sql_text import SqlNames, bind
-from common.templates.template import ParameterSpec, TemplateKey
+from common.templates.template import ParameterSpec, TemplateName
 from common.templates.yaml_source import Path
 from common.warehouse.warehouse import Parameter, TableRef
 
 _SQL_KEYS = frozenset({"sql", "measure", "with"})
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with the value at `path`; `line` counts from 0 inside its text. `out_of_reach`: it names a table that no template
-    may read."""
-
-    path: Path
-    reason: str
-    line: int = 0
-    out_of_reach: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +26,7 @@ class Bindings:
 
 
 def make_bindings(
-    key: TemplateKey,
+    key: TemplateName,
     tenant_id: str,
     sources: Mapping[str, TableRef],
     specs: Mapping[str, ParameterSpec],
@@ -81,13 +71,13 @@ def parameter_values(
     return values, malformed
 
 
-def built_in_texts(key: TemplateKey, tenant_id: str) -> dict[str, str]:
+def built_in_texts(key: TemplateName, tenant_id: str) -> dict[str, str]:
     """The placeholders that every template may use, see `placeholders.BUILT_IN`."""
     return {
         "tenant_id": tenant_id,
         "provider": key.provider,
         "domain": key.domain,
-        "template_name": key.name,
+        "template_name": key.template_name,
         "pipeline_id": "-".join((tenant_id, *key)),
     }
 

@@ -19,7 +19,7 @@ import common
 from common.errors import TemplateInvalid, TemplateNotFound
 from common.ids import PATH_NAME, RESERVED_PROVIDERS, TEMPLATE_NAME
 from common.templates.load import load_template
-from common.templates.template import Template, TemplateKey
+from common.templates.template import Template, TemplateName
 from common.templates.yaml_source import DoesNotLoad, Problem
 
 State = Literal["VALID", "STALE", "INVALID"]
@@ -34,7 +34,7 @@ _RESCAN_MS = 5_000
 class CatalogEntry:
     """A template's file. `template` is what runs use: this version, where STALE an older one, where INVALID None."""
 
-    key: TemplateKey
+    key: TemplateName
     state: State
     template: Template | None
     problems: tuple[Problem, ...]
@@ -53,7 +53,7 @@ class CatalogEntry:
     @property
     def name(self) -> str:
         """Name of its file, without `.yml`."""
-        return self.key.name
+        return self.key.template_name
 
 
 class Catalog:
@@ -61,7 +61,7 @@ class Catalog:
 
     def __init__(self, configs_dir: Path) -> None:
         self._configs_dir = configs_dir
-        self._entries: Mapping[TemplateKey, CatalogEntry] = {}
+        self._entries: Mapping[TemplateName, CatalogEntry] = {}
 
     def load(self) -> None:
         """Read every file that is new or changed; files that are gone leave the catalog. Raises OSError where the directory is missing."""
@@ -88,7 +88,7 @@ class Catalog:
 
     def get(self, provider: str, domain: str, name: str) -> Template:
         """The template that runs use. Raises TemplateNotFound (metadata `nearest`), TemplateInvalid (metadata `problem`)."""
-        entry = look_up(self._entries, TemplateKey(provider, domain, name))
+        entry = look_up(self._entries, TemplateName(provider, domain, name))
         if entry.template is None:
             problems = "; ".join(map(str, entry.problems))
             raise TemplateInvalid(f"The template does not load: {problems}", metadata={"problem": problems})
@@ -109,19 +109,19 @@ def default_configs_dir() -> Path:
     return Path(common.__file__).parent.parent / "configs"
 
 
-def template_files(configs_dir: Path) -> Mapping[TemplateKey, Path]:
+def template_files(configs_dir: Path) -> Mapping[TemplateName, Path]:
     """The template files that are there, by their names. Raises OSError where the directory is missing."""
     if not configs_dir.is_dir():
         raise NotADirectoryError(f"{configs_dir} is no directory")
     files = {}
     for path in sorted(configs_dir.glob("*/*/*.yml")):
-        key = TemplateKey(path.parent.parent.name, path.parent.name, path.stem)
-        if key.provider not in RESERVED_PROVIDERS and not key.name.startswith("."):
+        key = TemplateName(path.parent.parent.name, path.parent.name, path.stem)
+        if key.provider not in RESERVED_PROVIDERS and not key.template_name.startswith("."):
             files[key] = path
     return files
 
 
-def look_up(known: Mapping[TemplateKey, _T], key: TemplateKey) -> _T:
+def look_up(known: Mapping[TemplateName, _T], key: TemplateName) -> _T:
     """`known[key]`. Raises TemplateNotFound, its metadata `nearest` naming the most similar ones."""
     if key in known:
         return known[key]
@@ -129,7 +129,7 @@ def look_up(known: Mapping[TemplateKey, _T], key: TemplateKey) -> _T:
     raise TemplateNotFound("No such template", metadata={"nearest": ", ".join(nearest)} if nearest else {})
 
 
-def _read(key: TemplateKey, path: Path, before: CatalogEntry | None) -> CatalogEntry:
+def _read(key: TemplateName, path: Path, before: CatalogEntry | None) -> CatalogEntry:
     file = f"{key}.yml"
     try:
         content = path.read_bytes()
@@ -139,7 +139,9 @@ def _read(key: TemplateKey, path: Path, before: CatalogEntry | None) -> CatalogE
     if before is not None and before.digest == digest:
         return before
     if not (
-        PATH_NAME.fullmatch(key.provider) and PATH_NAME.fullmatch(key.domain) and TEMPLATE_NAME.fullmatch(key.name)
+        PATH_NAME.fullmatch(key.provider)
+        and PATH_NAME.fullmatch(key.domain)
+        and TEMPLATE_NAME.fullmatch(key.template_name)
     ):
         problem = Problem(
             file, 1, f"the path must match {PATH_NAME.pattern}/{PATH_NAME.pattern}/{TEMPLATE_NAME.pattern}.yml"
@@ -151,7 +153,7 @@ def _read(key: TemplateKey, path: Path, before: CatalogEntry | None) -> CatalogE
         return _broken(key, digest, error.problems, before)
 
 
-def _broken(key: TemplateKey, digest: str, problems: Sequence[Problem], before: CatalogEntry | None) -> CatalogEntry:
+def _broken(key: TemplateName, digest: str, problems: Sequence[Problem], before: CatalogEntry | None) -> CatalogEntry:
     """A file that does not load: its last good version goes on, where there is one."""
     template = before.template if before is not None else None
     return CatalogEntry(key, "STALE" if template is not None else "INVALID", template, tuple(problems), digest)

@@ -5,16 +5,17 @@ text that is right for the samples is right for all, but for the tables that a p
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pydantic import TypeAdapter, ValidationError
 
 from common.ids import PATH_NAME
-from common.templates.bindings import Bindings, Fault, built_in_texts, make_bindings, parameter_values, render_data
+from common.templates.bindings import Bindings, built_in_texts, make_bindings, parameter_values, render_data
+from common.templates.faults import Fault, does_not_load, validation_faults
 from common.templates.parameters import SAMPLES, ParameterValue
 from common.templates.placeholders import BUILT_IN, names_in
 from common.templates.steps import DoesNotCompile, compile_steps
-from common.templates.template import ParameterSpec, QueryStep, Template, TemplateFile, TemplateKey
+from common.templates.template import ParameterSpec, QueryStep, Template, TemplateFile, TemplateName
 from common.templates.yaml_source import DoesNotLoad, Path, Problem, YamlSource, read_yaml
 from common.warehouse.warehouse import TableRef
 
@@ -23,7 +24,7 @@ _CONSTANT = frozenset({"provider", "domain", "template_name"})
 _SPECS = TypeAdapter(dict[str, ParameterSpec])
 
 
-def load_template(content: bytes, key: TemplateKey) -> Template:
+def load_template(content: bytes, key: TemplateName) -> Template:
     """Read a template's file. Raises DoesNotLoad."""
     file = f"{key}.yml"
     try:
@@ -37,7 +38,7 @@ def load_template(content: bytes, key: TemplateKey) -> Template:
     try:
         compile_steps(model, tenant_id=_SAMPLE_TENANT, parameters=bindings.parameters)
     except DoesNotCompile as error:
-        raise _does_not_load(source, error.faults) from None
+        raise does_not_load(source, error.faults) from None
     return Template(
         key=key,
         digest=hashlib.sha256(content).hexdigest(),
@@ -54,22 +55,22 @@ def _specs(source: YamlSource) -> Mapping[str, ParameterSpec]:
     try:
         specs = _SPECS.validate_python(source.data.get("parameters", {}))
     except ValidationError as error:
-        raise _does_not_load(source, validation_faults(error, ("parameters",))) from None
+        raise does_not_load(source, validation_faults(error, ("parameters",))) from None
     faults = [Fault(("parameters", name), f"the name {name} is taken") for name in specs if name in BUILT_IN]
     if "date" in specs and specs["date"].type != "date":
         faults.append(Fault(("parameters", "date", "type"), "the parameter date has the type date"))
     if faults:
-        raise _does_not_load(source, faults)
+        raise does_not_load(source, faults)
     return specs
 
 
-def _samples(source: YamlSource, key: TemplateKey, specs: Mapping[str, ParameterSpec]) -> Mapping[str, ParameterValue]:
+def _samples(source: YamlSource, key: TemplateName, specs: Mapping[str, ParameterSpec]) -> Mapping[str, ParameterValue]:
     """A value for every parameter that every run has one for: its default or else a sample."""
     given = {name: SAMPLES.get(spec.type) or spec.values[0] for name, spec in specs.items() if spec.required}
     built_in = built_in_texts(key, _SAMPLE_TENANT)
     values, malformed = parameter_values(specs, given, built_in=built_in, tenant_id=_SAMPLE_TENANT, sources={})
     if malformed:
-        raise _does_not_load(
+        raise does_not_load(
             source, [Fault(("parameters", name, "default"), str(reason)) for name, reason in malformed.items()]
         )
     return values
@@ -84,11 +85,11 @@ def _sources(source: YamlSource) -> Mapping[str, TableRef]:
 def _model(source: YamlSource, bindings: Bindings) -> TemplateFile:
     rendered, faults = render_data(source.data, bindings)
     if faults:
-        raise _does_not_load(source, faults)
+        raise does_not_load(source, faults)
     try:
         return TemplateFile.model_validate(rendered)
     except ValidationError as error:
-        raise _does_not_load(source, validation_faults(error)) from None
+        raise does_not_load(source, validation_faults(error)) from None
 
 
 def _destinations(source: YamlSource, model: TemplateFile) -> Mapping[str, str | None]:
@@ -105,26 +106,5 @@ def _destinations(source: YamlSource, model: TemplateFile) -> Mapping[str, str |
             path: Path = ("steps", position, "destination", "table")
             faults.append(Fault(path, f"{{{name}}} varies: a step publishes one table for every tenant and run"))
     if faults:
-        raise _does_not_load(source, faults)
+        raise does_not_load(source, faults)
     return destinations
-
-
-def validation_faults(error: ValidationError, path: Path = ()) -> list[Fault]:
-    """What Pydantic found below `path`, without the values that it found."""
-    faults = []
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        location = (*path, *detail["loc"])
-        match detail["type"]:
-            case "extra_forbidden":
-                reason = f"unknown key {location[-1]!r}"
-            case "missing":
-                reason = f"{location[-1]!r} is missing"
-            case _:
-                key = next((part for part in reversed(location) if isinstance(part, str)), "template")
-                reason = f"{key}: {detail['msg'].removeprefix('Value error, ')}"
-        faults.append(Fault(location, reason))
-    return faults
-
-
-def _does_not_load(source: YamlSource, faults: Iterable[Fault]) -> DoesNotLoad:
-    return DoesNotLoad([source.problem(fault.path, fault.reason, fault.line) for fault in faults])

@@ -9,16 +9,17 @@ from pydantic import ValidationError
 
 from common.errors import InvalidInput, SourceNotGranted, TableNotAllowed, TemplateInvalid, Violation
 from common.ids import TENANT_ID
-from common.templates.bindings import Bindings, Fault, built_in_texts, make_bindings, parameter_values, render_data
+from common.templates.bindings import Bindings, built_in_texts, make_bindings, parameter_values, render_data
 from common.templates.catalog import default_configs_dir, look_up, template_files
-from common.templates.load import load_template, validation_faults
+from common.templates.faults import Fault, validation_faults
+from common.templates.load import load_template
 from common.templates.order import tables_read
 from common.templates.parameters import OutOfReach, ParameterValue
 from common.templates.placeholders import BUILT_IN
 from common.templates.resolved import ResolvedTemplate
 from common.templates.steps import DoesNotCompile, compile_steps
 from common.templates.tables import check_tables
-from common.templates.template import Template, TemplateFile, TemplateKey
+from common.templates.template import Template, TemplateFile, TemplateName
 from common.templates.yaml_source import DoesNotLoad
 from common.warehouse.warehouse import TableRef
 
@@ -45,9 +46,9 @@ def resolve(
     return ResolvedTemplate(
         pipeline_id=bindings.built_in["pipeline_id"],
         tenant_id=tenant_id,
-        provider=template.provider,
-        domain=template.domain,
-        template_name=template.name,
+        provider=template.key.provider,
+        domain=template.key.domain,
+        template_name=template.key.template_name,
         description=file.description,
         digest=template.digest,
         parameters=tuple(sorted((name, value.text) for name, value in values.items())),
@@ -64,7 +65,7 @@ def resolve_template(template_path: str | Path, variables: Mapping[str, str]) ->
     """
     path = Path(template_path)
     try:
-        template = load_template(path.read_bytes(), TemplateKey(*path.with_suffix("").parts[-3:]))
+        template = load_template(path.read_bytes(), TemplateName(*path.with_suffix("").parts[-3:]))
     except DoesNotLoad as error:
         raise TemplateInvalid("The template does not load", metadata={"problem": str(error)}) from error
     tenant_id = variables.get("tenant_id", "")
@@ -78,7 +79,7 @@ def resolve_template(template_path: str | Path, variables: Mapping[str, str]) ->
 def get_template_path(provider: str, domain: str, template_name: str, *, configs_dir: Path | None = None) -> str:
     """The path of a template's file, looked up among those that are there. Raises TemplateNotFound."""
     return str(
-        look_up(template_files(configs_dir or default_configs_dir()), TemplateKey(provider, domain, template_name))
+        look_up(template_files(configs_dir or default_configs_dir()), TemplateName(provider, domain, template_name))
     )
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from common.templates.bindings import Fault
 from common.templates.checks import check_name, compile_check
+from common.templates.faults import Fault
 from common.templates.order import StepsWaitForEachOther, complete_dependencies
 from common.templates.placeholders import TextRefused
 from common.templates.resolved import ResolvedCheck, ResolvedQuery, ResolvedStatement, ResolvedStep, ResolvedTable

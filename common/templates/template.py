@@ -59,11 +59,13 @@ Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 """Written `500MiB`, `10GiB` or `1TiB`; held in bytes."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a file: immutable, and without keys that nobody knows."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ParameterSpec(_Strict):
+class ParameterSpec(Strict):
     """A parameter that a run gives."""
 
     type: ParameterType
@@ -86,7 +88,7 @@ class ParameterSpec(_Strict):
         return self
 
 
-class _Check(_Strict):
+class _Check(Strict):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")] | None = None
     severity: Severity = "error"
 
@@ -134,14 +136,14 @@ class Reconcile(_Check):
 Check = Annotated[NotNull | Unique | RowCount | Reconcile, Field(discriminator="type")]
 
 
-class Partition(_Strict):
+class Partition(Strict):
     """A day of a partitioned table. Without `value` all of them."""
 
     column: ColumnName
     value: date | None = None
 
 
-class DestinationSpec(_Strict):
+class DestinationSpec(Strict):
     """The table that a step publishes, the same for every tenant and run, and how."""
 
     table: TableName
@@ -157,7 +159,7 @@ class DestinationSpec(_Strict):
         return self
 
 
-class _Step(_Strict):
+class _Step(Strict):
     id: StepId
     depends_on: tuple[StepId, ...] = ()
     timeout: Duration = 600.0
@@ -186,7 +188,7 @@ class DqStep(_Step):
 Step = Annotated[QueryStep | DqStep, Field(discriminator="type")]
 
 
-class TemplateFile(_Strict):
+class TemplateFile(Strict):
     """A template's file, its placeholders resolved."""
 
     description: str = Field(min_length=1)
@@ -194,12 +196,12 @@ class TemplateFile(_Strict):
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
 
 
-class TemplateKey(NamedTuple):
+class TemplateName(NamedTuple):
     """Where a template stands in configs/; `str` is its path without `.yml`."""
 
     provider: str
     domain: str
-    name: str
+    template_name: str
 
     def __str__(self) -> str:
         return "/".join(self)
@@ -213,25 +215,10 @@ class Template:
     column or None; `sources` the names of the sources that it reads.
     """
 
-    key: TemplateKey
+    key: TemplateName
     digest: str
     data: Mapping[str, Any]
     description: str
     parameters: Mapping[str, ParameterSpec]
     destinations: Mapping[str, str | None]
     sources: frozenset[str]
-
-    @property
-    def provider(self) -> str:
-        """First folder of its path."""
-        return self.key.provider
-
-    @property
-    def domain(self) -> str:
-        """Second folder of its path."""
-        return self.key.domain
-
-    @property
-    def name(self) -> str:
-        """Name of its file, without `.yml`."""
-        return self.key.name
