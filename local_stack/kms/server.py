@@ -1,7 +1,7 @@
 """The emulator's server: gRPC on the loopback address, for callers that hold the token."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -12,10 +12,9 @@ from local_stack.kms.servicer import SERVICE, Servicer, methods
 
 
 async def start(keys: Keys, token: Secret, *, port: int = 0) -> tuple[grpc.aio.Server, int]:
-    """Start serving on 127.0.0.1 and give the server and its port, a free one for 0. Callers send
-    the token as `authorization: Bearer {token}`. Keep the server: it ends when it is collected.
+    """Start serving on 127.0.0.1 and give the server and its port, a free one for 0. Keep the server: it ends when it is collected.
 
-    Raises RuntimeError when the port is taken.
+    Callers send the token as `authorization: Bearer {token}`. Raises RuntimeError when the port is taken.
     """
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     expected = f"Bearer {token.reveal()}".encode()
@@ -38,5 +37,4 @@ def _handler(
         except KmsError as error:
             await context.abort(error.code, error.message)
 
-    handle: Callable[[Any, Any], Awaitable[Any]] = serve
-    return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_type.serialize)
+    return grpc.unary_unary_rpc_method_handler(serve, response_serializer=response_type.serialize)
