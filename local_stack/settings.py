@@ -13,7 +13,9 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class LocalStackSettings(BaseSettings):
     """Where the stack keeps its state and listens."""
 
-    model_config = SettingsConfigDict(env_prefix="CONVERGENCE_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CONVERGENCE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     state_dir: Path = Path(".local")
     """The folder for keys, logs, pid files and data; made where it is missing."""

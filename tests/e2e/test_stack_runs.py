@@ -1,0 +1,80 @@
+"""A stack that runs: what it promises about its processes. One life for all tests of this module, whatever their order."""
+
+import os
+import re
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import PARTS, Up, eventually, is_alive, is_serving
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with Up(tmp_path_factory.mktemp("stack") / ".local") as up:
+        up.until_ready()
+        yield up
+
+
+def test_ready_means_that_both_services_answer_serving(up: Up) -> None:
+    addresses = up.until_ready()
+    assert set(addresses) == {"tenant_service", "pipeline_service"}
+    assert all(is_serving(address) for address in addresses.values())
+
+
+def test_pid_files_name_the_servers_themselves(up: Up) -> None:
+    commands = {
+        name: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for name, pid in up.pids().items()
+    }
+    for name in ("tenant_service", "pipeline_service"):
+        assert f"-m {name}" in commands[name]
+    for name in ("warehouse", "kms"):
+        assert f"-m local_stack.{name}" in commands[name]
+    assert "temporal server start-dev" in commands["temporal"]
+    assert Path(f"/proc/{up.pid('temporal')}/exe").readlink().name == "temporal"
+
+
+def test_state_is_for_one_user_and_the_admin_key_has_its_shape(up: Up) -> None:
+    assert stat.S_IMODE(up.state.stat().st_mode) == 0o700
+    key = up.state / "admin_api_key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert re.fullmatch("convergence_admin_[A-Za-z0-9]{32}", key.read_text())
+    readable = [path for path in up.state.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert [path for path in readable if path.parent == up.state] == []
+
+
+def test_admin_key_is_in_no_log_and_no_process_s_environment(up: Up) -> None:
+    key = (up.state / "admin_api_key").read_bytes()
+    for path in (up.state / "log").iterdir():
+        assert key not in path.read_bytes()
+    for pid in up.pids().values():
+        assert key not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_killed_part_is_restarted_within_two_seconds_and_the_services_serve_again(up: Up, name: str) -> None:
+    addresses, before = up.until_ready(), up.pid(name)
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: up.pid(name) != before and is_alive(up.pid(name)), 2.0, f"{name} has a new process")
+    up.until_said(rf"supervisor +\| {name} \(pid {before}\) was killed by SIGKILL: starting it again")
+    up.until_said(rf"supervisor +\| {name} \(pid {up.pid(name)}\) is back")
+    eventually(lambda: all(map(is_serving, addresses.values())), 10.0, "both services serve again")
+
+
+def test_second_stack_on_the_same_folder_is_refused_at_once_and_harms_nothing(up: Up) -> None:
+    before = up.pids()
+    with Up(up.state) as second:
+        assert second.wait() != 0
+        assert f"a stack already runs on {up.state} (pid {up.process.pid})" in second.output
+    assert up.pids() == before
+    assert up.pid("supervisor") == up.process.pid
+
+
+def test_log_is_readable_and_every_part_s_output_is_in_a_file_of_its_own(up: Up) -> None:
+    assert {f"{name}.log" for name in PARTS} <= {path.name for path in (up.state / "log").iterdir()}
+    assert all(re.match(r"(\w+ +\| )|(ready )", line) for line in up.output.splitlines()), up.output
