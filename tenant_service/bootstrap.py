@@ -1,22 +1,23 @@
 """Wires TenantService. Alone names the concrete adapters."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 
 from common.api_keys.store import KeyStore
 from common.authentication import open_authentication
-from common.clock import SystemClock
-from common.encryption.kms import Context, connect
+from common.clock import Clock, SystemClock
+from common.encryption.kms import Cipher, Context, connect
 from common.rpc.server import Server
 from common.templates.catalog import default_configs_dir
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
 from common.warehouse.settings import open_warehouse
+from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 from tenant_service.claim import Claims
-from tenant_service.dry_run import DryRun
+from tenant_service.dry_run import DryRun, PipelineRunner
 from tenant_service.effects import Effects
 from tenant_service.get_tenant import GetTenant
 from tenant_service.onboard import Onboard
@@ -32,41 +33,45 @@ SERVICE_NAME = "convergence.tenant.v1.TenantService"
 @asynccontextmanager
 async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
     """The server, wired and not yet started. Closes every connection at the end."""
-    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        warehouse = open_warehouse(settings)
+        stack.push_async_callback(warehouse.close)
+        cipher = connect(settings)
+        stack.push_async_callback(cipher.close)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.pipeline_service_address))
+        yield wire(settings, warehouse=warehouse, cipher=cipher, runner=PipelineClient(channel), clock=SystemClock())
+
+
+def wire(
+    settings: TenantServiceSettings, *, warehouse: Warehouse, cipher: Cipher, runner: PipelineRunner, clock: Clock
+) -> Server:
+    """The server over these adapters. Raises DoesNotLoad for an onboarding template that does not load."""
     template = load_onboarding_template(settings.configs_dir or default_configs_dir())
-    warehouse = open_warehouse(settings)
-    cipher = connect(settings)
-    async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
-        effects = Effects(warehouse, clock)
-        onboard = Onboard(
+    effects = Effects(warehouse, clock)
+    servicer = TenantServicer(
+        onboard=Onboard(
             warehouse=warehouse,
             own_project=settings.project,
             template=template,
             claims=Claims(warehouse),
             key=OnboardingKey(effects=effects, keys=KeyStore(warehouse), cipher=cipher, clock=clock),
-            dry_run=DryRun(PipelineClient(channel), template.dry_run, clock),
+            dry_run=DryRun(runner, template.dry_run, clock),
             effects=effects,
-        )
-        servicer = TenantServicer(
-            onboard=onboard,
-            get_tenant=GetTenant(warehouse),
-            set_sources=SetSources(warehouse=warehouse, own_project=settings.project, effects=effects),
-        )
+        ),
+        get_tenant=GetTenant(warehouse),
+        set_sources=SetSources(warehouse=warehouse, own_project=settings.project, effects=effects),
+    )
 
-        async def warehouse_answers() -> None:
-            await warehouse.list_datasets(label=MARK)
+    async def warehouse_answers() -> None:
+        await warehouse.list_datasets(label=MARK)
 
-        async def kms_answers() -> None:
-            await cipher.encrypt_value("probe", Context("convergence", "health", "probe", "probe"))
+    async def kms_answers() -> None:
+        await cipher.encrypt_value("probe", Context("convergence", "health", "probe", "probe"))
 
-        try:
-            yield Server(
-                settings,
-                service_name=SERVICE_NAME,
-                register=lambda server: add_TenantServiceServicer_to_server(servicer, server),
-                authenticator=open_authentication(settings, warehouse, clock).verifier,
-                dependencies={"warehouse": warehouse_answers, "kms": kms_answers},
-            )
-        finally:
-            await cipher.close()
-            await warehouse.close()
+    return Server(
+        settings,
+        service_name=SERVICE_NAME,
+        register=lambda server: add_TenantServiceServicer_to_server(servicer, server),
+        authenticator=open_authentication(settings, warehouse, clock).verifier,
+        dependencies={"warehouse": warehouse_answers, "kms": kms_answers},
+    )

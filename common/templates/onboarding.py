@@ -89,7 +89,7 @@ def load_onboarding_template(configs_dir: Path) -> OnboardingTemplate:
 def _tables(source: YamlSource, configs_dir: Path, names: tuple[str, ...]) -> Mapping[str, TableSpec]:
     if missing := sorted(METADATA_TABLES.difference(names)):
         raise does_not_load(source, [Fault(("tables",), f"{', '.join(missing)} is missing")])
-    tables: dict[str, TableSpec] = Field({})
+    tables: dict[str, TableSpec] = {}
     faults = []
     for position, name in enumerate(names):
         try:
