@@ -17,6 +17,7 @@ from convergence.pipeline.v1 import run_pb2
 
 PLAIN_WIDTH = 110
 """Columns where no terminal says how wide it is."""
+BAR_WIDTH = 30
 ENDED = frozenset({run_pb2.Step.COMPLETE, run_pb2.Step.FAILED, run_pb2.Step.CANCELLED, run_pb2.Step.SKIPPED})
 
 
@@ -43,12 +44,12 @@ class DemoView:
 
     def note(self, text: str) -> None:
         """A line beside the story."""
-        self._console.print(Text(f"  {text}", style="dim"))
+        self._console.print(Text(f"  {text}", style="dim"), soft_wrap=True)
 
     def finding(self, text: str, *, seen: bool) -> None:
         """Something that was to be seen."""
-        mark = Text("  ✓ ", style="green") if seen else Text("  ✗ ", style="bold red")
-        self._console.print(mark + Text(text, style="" if seen else "bold red"))
+        mark, style = (("  ✓ ", "green"), "") if seen else (("  ✗ ", "bold red"), "bold red")
+        self._console.print(Text.assemble(mark, (text, style)), soft_wrap=True)
 
     @contextlib.contextmanager
     def live_runs(self) -> Iterator[LiveRuns]:
@@ -58,7 +59,7 @@ class DemoView:
             return
         columns = (
             TextColumn("  {task.description}"),
-            BarColumn(30),
+            BarColumn(BAR_WIDTH, finished_style="green"),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
         )
@@ -70,22 +71,21 @@ class DemoView:
         took = milliseconds(run.create_time, run.end_time)
         self._console.print()
         self._console.print(
-            Text.assemble(
-                "  run ", (run.pipeline_logging_id, "bold"), f"  {run.pipeline_id}  ", status_text(run), f"  {took} ms"
-            )
+            Text.assemble("  ", (run.pipeline_id, "bold"), "  ", status_text(run), f" in {took} ms"), soft_wrap=True
         )
+        self._console.print(Text(f"  run {run.pipeline_logging_id}", style="dim"), soft_wrap=True)
         steps = _table("step", "type", "status", "rows>", "ms>", "table")
         for step in run.steps:
             status = run_pb2.Step.Status.Name(step.status)
             took = milliseconds(step.start_time, step.end_time)
             steps.add_row(step.step_id, step.type, status, f"{step.rows_written:,}", took, step.destination_table)
         self._console.print(steps)
-        checks = _table("check", "type", "severity", "result", "observed>", "expected>")
+        checks = _table("check", "severity", "result", "observed>", "expected>")
         for step in run.steps:
             for check in step.checks:
                 result = "passed" if check.passed else f"FAILED ({check.failing_rows} rows)"
                 severity = run_pb2.CheckResult.Severity.Name(check.severity)
-                checks.add_row(check.name, check.type, severity, result, check.observed, check.expected)
+                checks.add_row(check.name, severity, result, check.observed, check.expected)
         self._console.print(checks)
 
     def costs(self, tenant: str, day: str, by_service: Mapping[str, tuple[Decimal, Decimal, Decimal]]) -> None:
@@ -94,7 +94,7 @@ class DemoView:
         largest = float(max(nets.values(), default=Decimal())) or 1.0
         chart = _table("service", "net cost, USD>", "", "credits>", title=f"{tenant}, {day}")
         for service, net in sorted(nets.items(), key=lambda item: -item[1]):
-            bar = Bar(size=largest, begin=0, end=max(0.0, float(net)), width=36, color="cyan")
+            bar = Bar(size=largest, begin=0, end=max(0.0, float(net)), width=BAR_WIDTH, color="cyan")
             chart.add_row(service, f"{net:,.2f}", bar, f"{by_service[service][1]:,.2f}")
         total_credits = sum((credit for _, credit, _ in by_service.values()), Decimal())
         chart.add_section()
@@ -156,7 +156,9 @@ def status_text(run: run_pb2.Run) -> Text:
 
 def _table(*headings: str, title: str | None = None) -> Table:
     """A heading that ends in > is aligned to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=True, padding=(0, 2, 0, 2), header_style="dim")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), header_style="dim")
     for heading in headings:
-        table.add_column(heading.removesuffix(">"), justify="right" if heading.endswith(">") else "left", no_wrap=True)
+        table.add_column(
+            heading.removesuffix(">"), justify="right" if heading.endswith(">") else "left", overflow="fold"
+        )
     return table

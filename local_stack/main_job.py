@@ -154,7 +154,7 @@ class _MainJob:
         checks = [check for step in run.steps for check in step.checks]
         rows = sum(step.rows_written for step in run.steps)
         self.see(
-            f"{run.tenant_id}: {len(run.steps)} steps published {rows} rows",
+            f"{run.tenant_id}: {len(run.steps)} steps, {rows} rows published",
             seen=rows > 0 and all(step.status == run_pb2.Step.COMPLETE for step in run.steps),
         )
         passed = sum(check.passed for check in checks)

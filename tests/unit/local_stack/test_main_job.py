@@ -142,7 +142,7 @@ async def test_nothing_is_missing_where_all_goes_well_and_no_key_is_shown(termin
         (Behaviour(dry_run=tenant_pb2.OnboardResponse.NOT_RUN), "dry run NOT_RUN"),
         (Behaviour(onboard_fails=True), "a call was refused: INTERNAL"),
         (Behaviour(run_status=run_pb2.Run.FAILED), "the run is FAILED"),
-        (Behaviour(step_status=run_pb2.Step.SKIPPED), "steps published"),
+        (Behaviour(step_status=run_pb2.Step.SKIPPED), "1 steps, 3 rows published"),
         (Behaviour(check_passes=False), "0 of 1 checks passed"),
         (Behaviour(cost=lambda tenant, reads: "1"), "their totals differ"),
         (Behaviour(cost=lambda tenant, reads: f"{len(tenant)}.{reads}"), "as before"),
