@@ -1,6 +1,7 @@
 """Keeps one part alive: starts it once what it needs is ready, and starts it again whenever it dies."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from local_stack.errors import StackError
@@ -49,10 +50,10 @@ class Keeper:
         for attempt in range(FIRST_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(RESTART_SECONDS[attempt])
-            started = asyncio.get_running_loop().time()
+            started = time.monotonic()
             problem = await self._start()
             if problem is None:
-                self._say(f"{self._label} is ready after {asyncio.get_running_loop().time() - started:.1f} s")
+                self._say(f"{self._label} is ready after {time.monotonic() - started:.1f} s")
                 return
             self._say(f"{self._label} {problem} before it was ready")
         raise StackError(f"{self.part.name} cannot start: it {problem}; see {self._state.log_file(self.part.name)}")
@@ -72,8 +73,10 @@ class Keeper:
         if becoming_ready in done:
             becoming_ready.result()
             return None
+        problem = f"was not ready within {self._timeout:g} s"
+        self._say(f"{self._label} {problem}: ending it")
         await process.kill()
-        return f"was not ready within {self._timeout:g} s"
+        return problem
 
     async def _becoming_ready(self, process: Process) -> None:
         if self.part.is_ready is None:
@@ -84,19 +87,16 @@ class Keeper:
 
     async def _keep_alive(self) -> None:
         deaths = 0
-        loop = asyncio.get_running_loop()
         while self._process:
-            steady_from = loop.time() + STEADY_SECONDS
+            steady_from = time.monotonic() + STEADY_SECONDS
             await asyncio.shield(self._process.ended)
-            died = loop.time()
+            died = time.monotonic()
             deaths = 0 if died > steady_from else deaths
             self._say(f"{self._label} {self._process.outcome}: starting it again")
             await asyncio.sleep(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)])
             deaths += 1
-            problem = await self._start()
-            self._say(
-                f"{self._label} {problem}" if problem else f"{self._label} is back after {loop.time() - died:.1f} s"
-            )
+            if await self._start() is None:
+                self._say(f"{self._label} is back after {time.monotonic() - died:.1f} s")
 
     @property
     def _label(self) -> str:

@@ -43,6 +43,8 @@ class Process:
                 cwd=state.root,
                 start_new_session=True,
             )
+        except OSError as error:
+            raise StackError(f"{part.name} cannot start: {error}") from error
         finally:
             os.close(output)
         pid_file = state.pid_file(part.name)

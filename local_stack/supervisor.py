@@ -1,11 +1,9 @@
 """Runs the parts of a stack as separate processes: in the order of what they need, again when they die, ended in reverse order."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 
 from local_stack.console import Console
-from local_stack.errors import StackError
 from local_stack.keeper import Keeper
 from local_stack.part import Part
 from local_stack.part_log import PartLog
@@ -46,10 +44,9 @@ class Supervisor:
             self._console.say("stopping")
         finally:
             self._stop.set()  # from here on a signal hastens
-            for task in (keeping, stopping):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StackError):
-                    await task
+            keeping.cancel()
+            stopping.cancel()
+            await asyncio.gather(keeping, stopping, return_exceptions=True)
             for keeper in reversed(self._keepers.values()):
                 await keeper.stop(self._hasten)
 

@@ -32,6 +32,8 @@ def up(settings: LocalStackSettings, environ: Mapping[str, str]) -> None:
             addresses = " ".join(f"{name}={ports.HOST}:{assigned[name]}" for name in SERVICES)
             asyncio.run(supervise(parts, state, console, f"ready {addresses}", settings.start_timeout_seconds))
     finally:
+        for number in ENDING:  # a signal too many must not change how it ends
+            signal.signal(number, signal.SIG_IGN)
         console.close()
 
 
