@@ -26,23 +26,25 @@ async def run_once(
     deadline_seconds: float,
     max_attempts: int,
     clock: Clock,
+    leaves_job: Callable[[], bool] = lambda: False,
 ) -> JobResult:
     """Run `job_for(1)`, and after each attempt that failed for a passing cause the next, up to `max_attempts`.
 
     `job_for` maps an attempt (from 1) to a job; the same attempt must yield the same job, in any process. Raises Terminal as the job
     failed, JobAborted when the last attempt did, Transient after `deadline_seconds`: the job may then still run, and calling again
-    attaches to it. A cancelled caller asks the warehouse to cancel the job, waiting at most CANCEL_SECONDS for that.
+    attaches to it. A cancelled caller asks the warehouse to cancel the job, waiting at most CANCEL_SECONDS for that, unless
+    `leaves_job()` says that the job shall go on for whoever attaches to it next: a cancelled job's id is used up.
     """
     patience = _Patience(deadline_seconds, clock)
     for attempt in range(1, max_attempts):
         try:
-            return await _run(warehouse, job_for(attempt), patience)
+            return await _run(warehouse, job_for(attempt), patience, leaves_job)
         except JobAborted as error:
             await patience.pause(error)
-    return await _run(warehouse, job_for(max_attempts), patience)
+    return await _run(warehouse, job_for(max_attempts), patience, leaves_job)
 
 
-async def _run(warehouse: Warehouse, job: Job, patience: "_Patience") -> JobResult:
+async def _run(warehouse: Warehouse, job: Job, patience: "_Patience", leaves_job: Callable[[], bool]) -> JobResult:
     """See one job through to its end, whoever started it."""
     while True:
         submitting = asyncio.ensure_future(_submit(warehouse, job))
@@ -55,7 +57,8 @@ async def _run(warehouse: Warehouse, job: Job, patience: "_Patience") -> JobResu
             except Transient as error:  # Says nothing of the job: submitting it again attaches to it.
                 await patience.pause(error)
         except asyncio.CancelledError:
-            await _cancel(warehouse, job.job_id, submitting)
+            if not leaves_job():
+                await _cancel(warehouse, job.job_id, submitting)
             raise
 
 

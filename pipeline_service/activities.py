@@ -1,0 +1,100 @@
+"""What the engine calls: a step, and the two ends of a run's record. Heartbeats, and translates failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from common.clock import Clock
+from common.errors import WarehouseError
+from common.warehouse.warehouse import Warehouse
+from pipeline_service.failures import as_application_error, as_run_error
+from pipeline_service.records import Records
+from pipeline_service.run import Run
+from pipeline_service.step_result import StepResult, StepTask
+from pipeline_service.steps.attempt import Attempt, stage_table
+from pipeline_service.steps.step import Steps
+
+_HEARTBEAT_SECONDS = 1.0
+
+
+class Activities:
+    """The activities of one worker."""
+
+    def __init__(self, *, steps: Steps, records: Records, warehouse: Warehouse, clock: Clock) -> None:
+        self._steps = steps
+        self._records = records
+        self._warehouse = warehouse
+        self._clock = clock
+
+    @activity.defn
+    async def run_step(self, task: StepTask) -> StepResult:
+        """Execute one attempt at a step and record it."""
+        info = activity.info()
+        attempt = Attempt(
+            task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=_worker_is_ending
+        )
+        async with _heartbeats():
+            start_time = self._clock.now()
+            try:
+                await self._steps.run(attempt)
+                await self._records.add_attempt(attempt, start_time=start_time, error=None)
+                return attempt.result()
+            except asyncio.CancelledError:
+                if _worker_is_ending():
+                    raise ApplicationError("The worker was shut down", type="WORKER_SHUTDOWN") from None
+                raise
+            except Exception as error:
+                described = as_run_error(error)
+                with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
+                    await self._records.add_attempt(attempt, start_time=start_time, error=described)
+                raise as_application_error(error, described, attempt.result()) from error
+
+    @activity.defn
+    async def begin_run(self, run: Run) -> None:
+        """Record that a run has begun."""
+        with _as_engine_error():
+            await self._records.begin_run(run, attempt=activity.info().attempt)
+
+    @activity.defn
+    async def end_run(self, run: Run) -> None:
+        """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
+        with _as_engine_error():
+            await self._records.end_run(run, attempt=activity.info().attempt)
+        stages = [
+            stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
+            for step in run.state.steps
+            if step.destination_table and step.start_time
+        ]
+        await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)
+
+
+def _worker_is_ending() -> bool:
+    details = activity.cancellation_details()
+    return details is not None and details.worker_shutdown
+
+
+@contextmanager
+def _as_engine_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise as_application_error(error, as_run_error(error), StepResult()) from error
+
+
+@asynccontextmanager
+async def _heartbeats() -> AsyncIterator[None]:
+    """Tell the engine regularly that this attempt lives, which is also how it hears of a cancellation."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

@@ -1,0 +1,122 @@
+"""Wires PipelineService. Alone names the concrete adapters."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from temporalio.client import Client
+
+from common.authentication import open_authentication
+from common.clock import Clock, SystemClock
+from common.rpc.server import Server
+from common.templates.catalog import Catalog, default_configs_dir
+from common.tenants.tenant import MARK
+from common.tenants.tenants import Tenants
+from common.warehouse.schemas import load_table_spec
+from common.warehouse.settings import open_warehouse
+from common.warehouse.warehouse import Warehouse
+from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
+from pipeline_service.activities import Activities
+from pipeline_service.get_run import GetRun
+from pipeline_service.list_templates import ListTemplates
+from pipeline_service.read_table import ReadTable
+from pipeline_service.records import CHECKS, RUNS, STEPS, Records
+from pipeline_service.request_record import Requests
+from pipeline_service.run_pipeline import RunPipeline
+from pipeline_service.run_template import RunTemplate
+from pipeline_service.servicer import PipelineServicer, UseCases
+from pipeline_service.settings import PipelineServiceSettings
+from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.dq import DqStep
+from pipeline_service.steps.query import QueryStep
+from pipeline_service.steps.step import Steps
+from pipeline_service.temporal_engine import TemporalEngine
+from pipeline_service.temporal_requests import TemporalRequests
+from pipeline_service.watch_run import WatchRun
+from pipeline_service.watches import Watches
+from pipeline_service.worker import connect, working
+
+SERVICE_NAME = "convergence.pipeline.v1.PipelineService"
+
+
+@asynccontextmanager
+async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Server]:
+    """The server, wired and not yet started, with its worker at work. Waits for the run engine; closes everything at the end."""
+    async with AsyncExitStack() as stack:
+        warehouse = open_warehouse(settings)
+        stack.push_async_callback(warehouse.close)
+        client = await connect(settings.temporal_address, namespace=settings.temporal_namespace)
+        yield await stack.enter_async_context(wired(settings, warehouse=warehouse, client=client, clock=SystemClock()))
+
+
+@asynccontextmanager
+async def wired(
+    settings: PipelineServiceSettings, *, warehouse: Warehouse, client: Client, clock: Clock
+) -> AsyncIterator[Server]:
+    """The server over these adapters, with its worker at work."""
+    configs_dir = settings.configs_dir or default_configs_dir()
+    schemas = configs_dir / "metadata" / "schemas"
+    records = Records(
+        warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock
+    )
+    catalog = Catalog(configs_dir)
+    await asyncio.to_thread(catalog.load)
+    authentication = open_authentication(settings, warehouse, clock)
+    engine = TemporalEngine(client, task_queue=settings.temporal_task_queue)
+    use_cases = _use_cases(
+        catalog=catalog,
+        tenants=authentication.tenants,
+        engine=engine,
+        requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
+        records=records,
+        warehouse=warehouse,
+    )
+
+    async def warehouse_answers() -> None:
+        await warehouse.list_datasets(label=MARK)
+
+    server = Server(
+        settings,
+        service_name=SERVICE_NAME,
+        register=lambda server: add_PipelineServiceServicer_to_server(PipelineServicer(use_cases), server),
+        authenticator=authentication.verifier,
+        dependencies={"warehouse": warehouse_answers, "engine": engine.probe},
+    )
+    checks = Checks(warehouse, records, clock)
+    steps = Steps(
+        query=QueryStep(warehouse, checks, clock), dq=DqStep(warehouse, checks), tenants=authentication.tenants
+    )
+    activities = Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
+    reloading = asyncio.create_task(catalog.watch())
+    try:
+        async with working(
+            client,
+            activities,
+            task_queue=settings.temporal_task_queue,
+            max_concurrent_steps=settings.max_concurrent_steps,
+            grace_seconds=settings.shutdown_grace_seconds,
+        ):
+            yield server
+    finally:
+        reloading.cancel()
+
+
+def _use_cases(
+    *,
+    catalog: Catalog,
+    tenants: Tenants,
+    engine: TemporalEngine,
+    requests: Requests,
+    records: Records,
+    warehouse: Warehouse,
+) -> UseCases:
+    run_template = RunTemplate(catalog=catalog, tenants=tenants, engine=engine, requests=requests)
+    get_run = GetRun(engine, records)
+    return UseCases(
+        run_template=run_template,
+        run_pipeline=RunPipeline(run_template),
+        get_run=get_run,
+        watch_run=WatchRun(get_run, Watches(engine)),
+        list_templates=ListTemplates(catalog),
+        read_table=ReadTable(catalog, warehouse),
+    )

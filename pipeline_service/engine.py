@@ -1,0 +1,54 @@
+"""The run engine as use cases see it: durable runs, each known by its workflow and by the engine's own run id.
+
+`temporal_engine.py` is its one adapter. Every method raises Unavailable when the engine is away, within a few seconds.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipeline_service.plan import Plan
+from pipeline_service.run import Run, RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of a workflow: which, and what it says of its run."""
+
+    workflow_id: str
+    engine_run_id: str
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run that a start led to. `already_running` says that it was active before and the start joined it."""
+
+    pipeline_logging_id: str
+    pipeline_id: str
+    status: RunStatus
+    already_running: bool
+
+
+class RunEngine(Protocol):
+    """Starts and shows runs."""
+
+    async def start(self, workflow_id: str, plan: Plan, *, start_id: str | None = None) -> Started:
+        """Start a run, or join the one of that workflow that is active: of any number of concurrent calls one starts it.
+
+        Repeating a start with its `start_id` gives the run that it started, as long as no later run of the workflow exists.
+        """
+        ...
+
+    async def describe(self, workflow_id: str) -> Execution | None:
+        """The workflow's latest execution; None where the engine has none (any more)."""
+        ...
+
+    async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
+        """The earliest execution of the workflow that had not ended before `moment`; None where there is none."""
+        ...
+
+    def changes(self, execution: Execution) -> AsyncGenerator[Run]:
+        """The run's states from the first to the terminal one. Ends early where the engine forgets the run."""
+        ...

@@ -1,0 +1,67 @@
+"""GetRun: a run as the engine has it, or as its record tells where the engine has it no more."""
+
+import uuid
+from dataclasses import dataclass, replace
+
+from common.errors import RunNotFound
+from common.fields import Fields
+from common.rpc.caller import Caller
+from pipeline_service.engine import Execution, RunEngine
+from pipeline_service.records import Records
+from pipeline_service.run import Run, cut_off
+from pipeline_service.run_id import workflow_id_of
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A run, and where the engine has it; `execution` is None for a run of the records."""
+
+    run: Run
+    execution: Execution | None
+
+
+class GetRun:
+    """The use case, and the look-up that WatchRun shares."""
+
+    def __init__(self, engine: RunEngine, records: Records) -> None:
+        self._engine = engine
+        self._records = records
+
+    async def __call__(self, caller: Caller, *, pipeline_logging_id: str, tenant_id: str) -> Run:
+        """Read a run. Raises InvalidInput, TenantMismatch, RunNotFound (also for another tenant's run), Unavailable."""
+        return (await self.locate(caller, pipeline_logging_id=pipeline_logging_id, tenant_id=tenant_id)).run
+
+    async def locate(self, caller: Caller, *, pipeline_logging_id: str, tenant_id: str) -> Located:
+        """Find a run. An admin names the tenant; a tenant's key may leave it out."""
+        fields = Fields()
+        fields.check("pipeline_logging_id", pipeline_logging_id, _uuid_problem)
+        if tenant_id or caller.is_admin:
+            fields.tenant_id(tenant_id)
+        fields.require_valid()
+        tenant_id = tenant_id or caller.tenant_id or ""
+        caller.require_tenant(tenant_id)
+
+        logging_id = str(uuid.UUID(pipeline_logging_id))
+        workflow_id = workflow_id_of(tenant_id, logging_id)
+        if workflow_id is None:
+            raise RunNotFound
+        execution = await self._engine.describe(workflow_id)
+        if execution is not None and execution.run.pipeline_logging_id == logging_id:
+            return Located(execution.run, execution)
+        return Located(await self._recorded(tenant_id, logging_id), None)
+
+    async def _recorded(self, tenant_id: str, logging_id: str) -> Run:
+        run = await self._records.run(tenant_id, logging_id)
+        if run is None:
+            raise RunNotFound
+        if not run.state.status.is_terminal:
+            # A workflow closes only after its terminal row is written, and this one is closed: somebody ended it by hand.
+            return replace(run, state=cut_off(run.state, end_time=None))
+        return run
+
+
+def _uuid_problem(text: str) -> str | None:
+    try:
+        return None if str(uuid.UUID(text)) == text.lower() else "must be a UUID"
+    except ValueError:
+        return "must be a UUID"

@@ -1,0 +1,193 @@
+"""The immutable plan of a run: what the engine keeps, and what its workers execute, whatever happens to the template meanwhile.
+
+Only strings, numbers and nested dataclasses of them, so that it survives the engine's JSON. It holds no secret.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+from common.errors import PlanTooLarge, Violation
+from common.templates.resolved import (
+    ResolvedCheck,
+    ResolvedQuery,
+    ResolvedStatement,
+    ResolvedStep,
+    ResolvedTable,
+    ResolvedTemplate,
+    Severity,
+    StepType,
+    Write,
+)
+from common.warehouse.warehouse import ColumnType, Parameter, Statement
+from pipeline_service.run import RunHeader, RunState, Step
+from pipeline_service.typed_text import from_text, to_text
+
+MAX_PLAN_BYTES = 1_000_000
+"""The engine takes 2 MB for one value; the memo repeats the parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanParameter:
+    """A typed query parameter. `texts` has one value, or those of an array; None is NULL."""
+
+    name: str
+    type: ColumnType
+    texts: tuple[str | None, ...]
+    array: bool
+
+    @classmethod
+    def of(cls, parameter: Parameter) -> "PlanParameter":
+        """Write a parameter's value as text."""
+        values = parameter.value if parameter.array else (parameter.value,)
+        return cls(parameter.name, parameter.type, tuple(to_text(v) for v in values), parameter.array)  # type: ignore[union-attr,arg-type]
+
+    def parameter(self) -> Parameter:
+        """The parameter, its value typed again."""
+        values = [from_text(self.type, text) for text in self.texts]
+        return Parameter(self.name, self.type, values if self.array else values[0], self.array)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStatement:
+    """A SELECT, and the full names of the tables that it reads."""
+
+    sql: str
+    parameters: tuple[PlanParameter, ...]
+    tables: tuple[str, ...]
+
+    @classmethod
+    def of(cls, resolved: ResolvedStatement) -> "PlanStatement":
+        """Take over a resolved statement."""
+        statement = resolved.statement
+        parameters = tuple(PlanParameter.of(parameter) for parameter in statement.parameters)
+        return cls(statement.sql, parameters, tuple(str(table) for table in resolved.tables))
+
+    def statement(self, prefix: str = "") -> Statement:
+        """The statement for the warehouse, with `prefix` in front of its SQL."""
+        return Statement(prefix + self.sql, tuple(parameter.parameter() for parameter in self.parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCheck:
+    """A data-quality check: see ResolvedCheck for what its SELECTs yield."""
+
+    name: str
+    type: str
+    severity: Severity
+    measure: PlanStatement
+    sample: PlanStatement | None
+
+    @classmethod
+    def of(cls, resolved: ResolvedCheck) -> "PlanCheck":
+        """Take over a resolved check."""
+        sample = PlanStatement.of(resolved.sample) if resolved.sample else None
+        return cls(resolved.name, resolved.type, resolved.severity, PlanStatement.of(resolved.measure), sample)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTable:
+    """A table of the tenant's dataset, or the day `partition` (YYYY-MM-DD) of it."""
+
+    table: str
+    partition_column: str | None
+    partition: str | None
+
+    @classmethod
+    def of(cls, resolved: ResolvedTable) -> "PlanTable":
+        """Take over a resolved table."""
+        day = resolved.partition.isoformat() if resolved.partition else None
+        return cls(str(resolved.table), resolved.partition_column, day)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanQuery:
+    """What a query step stages and publishes."""
+
+    select: PlanStatement
+    destination: PlanTable
+    write: Write
+    clustering: tuple[str, ...]
+    max_bytes_billed: int | None
+
+    @classmethod
+    def of(cls, resolved: ResolvedQuery) -> "PlanQuery":
+        """Take over a resolved query."""
+        return cls(
+            PlanStatement.of(resolved.select),
+            PlanTable.of(resolved.destination),
+            resolved.write,
+            resolved.clustering,
+            resolved.max_bytes_billed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One step. A `query` step has `query`; a `dq` step has `checked`."""
+
+    step_id: str
+    type: StepType
+    depends_on: tuple[str, ...]
+    timeout_seconds: float
+    max_attempts: int
+    query: PlanQuery | None
+    checked: PlanTable | None
+    checks: tuple[PlanCheck, ...]
+
+    @classmethod
+    def of(cls, resolved: ResolvedStep) -> "PlanStep":
+        """Take over a resolved step."""
+        return cls(
+            resolved.step_id,
+            resolved.type,
+            resolved.depends_on,
+            resolved.timeout_seconds,
+            resolved.max_attempts,
+            PlanQuery.of(resolved.query) if resolved.query else None,
+            PlanTable.of(resolved.checked) if resolved.checked else None,
+            tuple(PlanCheck.of(check) for check in resolved.checks),
+        )
+
+    def statements(self) -> tuple[PlanStatement, ...]:
+        """Every statement that the step runs."""
+        selects = (self.query.select,) if self.query else ()
+        samples = tuple(check.sample for check in self.checks if check.sample)
+        return selects + tuple(check.measure for check in self.checks) + samples
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run does."""
+
+    header: RunHeader
+    steps: tuple[PlanStep, ...]
+
+    @classmethod
+    def of(cls, resolved: ResolvedTemplate, *, trigger_by: str, principal: str) -> "Plan":
+        """Take over a resolved template. Raises PlanTooLarge."""
+        header = RunHeader(
+            resolved.tenant_id, resolved.pipeline_id, resolved.digest, trigger_by, principal, dict(resolved.parameters)
+        )
+        plan = cls(header, tuple(PlanStep.of(step) for step in resolved.steps))
+        size = len(json.dumps(asdict(plan), separators=(",", ":")))
+        if size > MAX_PLAN_BYTES:
+            violation = Violation("parameters", f"give a plan of {size} bytes; at most {MAX_PLAN_BYTES} are taken")
+            raise PlanTooLarge([violation])
+        return plan
+
+    def first_state(self) -> RunState:
+        """Where its run stands before anything has happened."""
+        return RunState(
+            tuple(
+                Step(
+                    step.step_id,
+                    step.type,
+                    destination_table=_table_name(step.query.destination.table) if step.query else "",
+                )
+                for step in self.steps
+            )
+        )
+
+
+def _table_name(full_name: str) -> str:
+    return full_name.rsplit(".", 1)[1]

@@ -1,0 +1,139 @@
+"""Rows of the record tables, and what they say when read again. The columns stand in `configs/metadata/schemas/`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+
+from common.warehouse.warehouse import Row, Value
+from pipeline_service.record_sql import Record
+from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
+from pipeline_service.steps.attempt import Attempt, day_of
+
+_STEPS = TypeAdapter(tuple[Step, ...])
+_OUTCOME = TypeAdapter(CheckOutcome)
+_PARAMETERS = TypeAdapter(dict[str, str])
+
+
+def run_row(run: Run) -> Record:
+    """A run's row. `steps` holds all that GetRun shows of them."""
+    header, state = run.header, run.state
+    _, provider, domain, template_name = header.pipeline_id.split("-", 3)
+    return {
+        "pipeline_logging_id": run.pipeline_logging_id,
+        "pipeline_id": header.pipeline_id,
+        "tenant_id": header.tenant_id,
+        "provider": provider,
+        "domain": domain,
+        "template_name": template_name,
+        "template_digest": header.template_digest,
+        "trigger_by": header.trigger_by,
+        "principal": header.principal,
+        "parameters": _PARAMETERS.dump_json(dict(header.parameters)).decode(),
+        "status": state.status.value,
+        "create_time": run.create_time,
+        "start_time": state.start_time,
+        "end_time": state.end_time,
+        "duration_ms": _milliseconds(run.create_time, state.end_time) if state.end_time else None,
+        "rows_written": sum(step.rows_written for step in state.steps),
+        "bytes_processed": sum(step.bytes_processed for step in state.steps),
+        "bytes_billed": sum(step.bytes_billed for step in state.steps),
+        **_error_columns(state.error),
+        "error_step_id": state.error.step_id if state.error else None,
+        "steps": _STEPS.dump_json(state.steps).decode(),
+    }
+
+
+def run_in(row: Row) -> Run:
+    """The run that a row tells of."""
+    reason = row["error_reason"]
+    error = RunError(str(reason), str(row["error_message"]), str(row["error_step_id"] or "")) if reason else None
+    header = RunHeader(
+        tenant_id=str(row["tenant_id"]),
+        pipeline_id=str(row["pipeline_id"]),
+        template_digest=str(row["template_digest"]),
+        trigger_by=str(row["trigger_by"] or ""),
+        principal=str(row["principal"] or ""),
+        parameters=_PARAMETERS.validate_json(str(row["parameters"])),
+    )
+    state = RunState(
+        steps=_STEPS.validate_json(str(row["steps"])),
+        status=RunStatus(str(row["status"])),
+        start_time=_time(row["start_time"]),
+        end_time=_time(row["end_time"]),
+        error=error,
+    )
+    create_time = _time(row["create_time"])
+    return Run(str(row["pipeline_logging_id"]), create_time or datetime.fromtimestamp(0, UTC), header, state)
+
+
+def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, error: RunError | None) -> Record:
+    """The row of an attempt at a step, COMPLETE or FAILED by whether there is an error."""
+    query = attempt.step.query
+    return {
+        **_step_columns(attempt),
+        "step_type": attempt.step.type,
+        "status": "FAILED" if error else "COMPLETE",
+        "start_time": start_time,
+        "end_time": end_time,
+        "duration_ms": _milliseconds(start_time, end_time),
+        "job_id": attempt.stage_job_id,
+        "publish_job_id": attempt.publish_job_id,
+        "rows_staged": attempt.rows_staged,
+        "rows_written": attempt.rows_written,
+        "bytes_processed": attempt.bytes_processed,
+        "bytes_billed": attempt.bytes_billed,
+        "destination_table": attempt.target.table if query else None,
+        "destination_partition": day_of(query.destination.partition) if query else None,
+        **_error_columns(error),
+    }
+
+
+def check_row(attempt: Attempt, outcome: CheckOutcome, sample: Sequence[Row], check_time: datetime) -> Record:
+    """The row of a check. Values of the sample that JSON does not know become text."""
+    return {
+        **_step_columns(attempt),
+        "check_name": outcome.name,
+        "check_type": outcome.type,
+        "severity": outcome.severity,
+        "passed": outcome.passed,
+        "failing_rows": outcome.failing_rows,
+        "observed": outcome.observed or None,
+        "expected": outcome.expected or None,
+        "sample": json.dumps(list(map(dict, sample)), default=str) if sample else None,
+        "target_table": attempt.target.table,
+        "check_time": check_time,
+    }
+
+
+def outcome_in(row: Row) -> CheckOutcome:
+    """The outcome that a check's row tells of."""
+    names = {"name": "check_name", "type": "check_type"}
+    fields = ("name", "type", "severity", "passed", "failing_rows", "observed", "expected")
+    values = {field: row[names.get(field, field)] for field in fields}
+    return _OUTCOME.validate_python(
+        {**values, "observed": values["observed"] or "", "expected": values["expected"] or ""}
+    )
+
+
+def _step_columns(attempt: Attempt) -> Mapping[str, Value]:
+    return {
+        "pipeline_logging_id": attempt.run.pipeline_logging_id,
+        "pipeline_id": attempt.run.pipeline_id,
+        "tenant_id": attempt.run.tenant_id,
+        "step_id": attempt.step.step_id,
+        "attempt": attempt.number,
+    }
+
+
+def _error_columns(error: RunError | None) -> Mapping[str, Value]:
+    return {"error_reason": error.reason if error else None, "error_message": error.message if error else None}
+
+
+def _milliseconds(start: datetime, end: datetime) -> int:
+    return round((end - start).total_seconds() * 1000)
+
+
+def _time(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None

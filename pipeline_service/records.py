@@ -1,0 +1,106 @@
+"""The tenant's own tables of runs, step attempts and check results: few statements, each under job ids that run once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from common.clock import Clock
+from common.errors import ObjectNotFound
+from common.warehouse.attempts import run_once
+from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
+from pipeline_service.record_rows import check_row, outcome_in, run_in, run_row, step_row
+from pipeline_service.record_sql import Record, begin_statement, end_statement, insert_statement
+from pipeline_service.run import CheckOutcome, Run, RunError
+from pipeline_service.steps.attempt import Attempt
+
+RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
+_DEADLINE_SECONDS = 30.0
+_TRIES = 5
+"""Jobs that one call takes at most: DML loses against concurrent DML now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """A check's outcome with a sample of the rows that broke it, which goes into the tenant's table and nowhere else."""
+
+    outcome: CheckOutcome
+    sample: Sequence[Row]
+    check_time: datetime
+
+
+class Records:
+    """Writes and reads them. Every method raises Transient while the warehouse is away, Terminal where it refuses; writing can be
+    repeated, by any process."""
+
+    def __init__(self, warehouse: Warehouse, specs: Mapping[str, TableSpec], clock: Clock) -> None:
+        """`specs` has the schemas of the three tables, by name."""
+        self._warehouse = warehouse
+        self._specs = specs
+        self._clock = clock
+
+    async def begin_run(self, run: Run, *, attempt: int) -> None:
+        """Write the run's row as it begins. `attempt` counts, from 1, the calls for this run."""
+        table = TableRef(run.header.tenant_id, RUNS)
+        statement = begin_statement(table, self._specs[RUNS], run_row(run))
+        await self._write(f"{run.pipeline_logging_id}_begin", statement, attempt)
+
+    async def end_run(self, run: Run, *, attempt: int) -> None:
+        """Write the run's row as it ended. `attempt` counts, from 1, the calls for this run."""
+        table = TableRef(run.header.tenant_id, RUNS)
+        statement = end_statement(table, self._specs[RUNS], run_row(run))
+        await self._write(f"{run.pipeline_logging_id}_end", statement, attempt)
+
+    async def add_attempt(self, attempt: Attempt, *, start_time: datetime, error: RunError | None) -> None:
+        """Add the row of an attempt at a step that has just ended."""
+        row = step_row(attempt, start_time=start_time, end_time=self._clock.now(), error=error)
+        await self._insert(attempt, STEPS, f"log{attempt.number}", [row])
+
+    async def add_checks(self, attempt: Attempt, records: Sequence[CheckRecord]) -> None:
+        """Add the rows of a step's checks, once for all attempts at the step."""
+        rows = [check_row(attempt, record.outcome, record.sample, record.check_time) for record in records]
+        await self._insert(attempt, CHECKS, "checks", rows)
+
+    async def check_outcomes(self, attempt: Attempt) -> tuple[CheckOutcome, ...]:
+        """The outcomes that were recorded for the step's checks, in their order; empty where none were."""
+        rows = await self._read(
+            f"SELECT * FROM `{TableRef(attempt.run.tenant_id, CHECKS)}` "
+            "WHERE pipeline_logging_id = @pipeline_logging_id AND step_id = @step_id",
+            pipeline_logging_id=attempt.run.pipeline_logging_id,
+            step_id=attempt.step.step_id,
+        )
+        outcomes = {outcome.name: outcome for outcome in map(outcome_in, rows)}
+        return tuple(outcomes[check.name] for check in attempt.step.checks if check.name in outcomes)
+
+    async def run(self, tenant_id: str, pipeline_logging_id: str) -> Run | None:
+        """A run as its row has it; None where there is none, not even such a tenant."""
+        try:
+            rows = await self._read(
+                f"SELECT * FROM `{TableRef(tenant_id, RUNS)}` WHERE pipeline_logging_id = @pipeline_logging_id",
+                pipeline_logging_id=pipeline_logging_id,
+            )
+        except ObjectNotFound:
+            return None
+        return run_in(rows[0]) if rows else None
+
+    async def _insert(self, attempt: Attempt, table: str, effect: str, rows: Sequence[Record]) -> None:
+        statement = insert_statement(TableRef(attempt.run.tenant_id, table), self._specs[table], rows)
+        prefix = f"{attempt.run.pipeline_logging_id}_{attempt.step.step_id}_{effect}"
+        await self._write(prefix, statement, attempt.number)
+
+    async def _write(self, job_id_prefix: str, statement: Statement, attempt: int) -> None:
+        await run_once(
+            self._warehouse,
+            lambda number: QueryJob(f"{job_id_prefix}_{number}", statement, timeout_seconds=_DEADLINE_SECONDS),
+            deadline_seconds=_DEADLINE_SECONDS,
+            max_attempts=_TRIES * attempt,
+            clock=self._clock,
+            leaves_job=lambda: True,
+        )
+
+    async def _read(self, sql: str, **parameters: str) -> list[Row]:
+        bound = tuple(Parameter(name, "STRING", value) for name, value in parameters.items())
+        stream = await self._warehouse.read(Statement(sql, bound), timeout_seconds=_DEADLINE_SECONDS)
+        try:
+            return [row async for page in stream for row in page]
+        finally:
+            await stream.close()

@@ -1,0 +1,103 @@
+"""A caller's `request_id`, remembered for 24 h in the engine, so that a repeat gets the first call's answer and never a second run.
+
+A record is opened before the run is started and bound to it afterwards. A repeat that finds a record not bound (a crash, or the first call
+still at work) takes the earliest execution of the run's workflow that was alive when the record was opened: had the first call started or
+joined one, it is that one. What remains: a first call that stalls between its two starts while a repeat completes a whole run and a
+third call begins another, joins that other one.
+"""
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from common.errors import RequestIdReused
+from pipeline_service.engine import Execution, RunEngine, Started
+from pipeline_service.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A remembered request. `answer` is None until it is bound."""
+
+    request_digest: str
+    run_workflow_id: str
+    open_time: datetime
+    answer: Started | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The record that is open under a key, by its own id, and whether this call opened it."""
+
+    record_id: str
+    is_new: bool
+
+
+class RequestLedger(Protocol):
+    """Keeps records, each under a key, for 24 h from its opening. Raises Unavailable when the engine is away."""
+
+    async def find(self, key: str) -> RequestRecord | None:
+        """The open record, if there is one."""
+        ...
+
+    async def open(self, key: str, *, request_digest: str, run_workflow_id: str) -> Opened:
+        """Open a record, unless one is open under this key: of any number of concurrent calls one opens it."""
+        ...
+
+    async def bind(self, key: str, answer: Started) -> None:
+        """Give the record its answer; one that has an answer keeps it."""
+        ...
+
+
+def request_key(tenant_id: str, request_id: str) -> str:
+    """The key of a record. The request id itself, which can replay a request, appears nowhere in the engine."""
+    return f"request/{tenant_id}/{hashlib.sha256(request_id.lower().encode()).hexdigest()}"
+
+
+def digest_of(*fields: object) -> str:
+    """A digest of a request's fields (JSON values), in hex: equal for equal requests."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+class Requests:
+    """Starts runs at most once for each request id."""
+
+    def __init__(self, engine: RunEngine, ledger: RequestLedger) -> None:
+        self._engine = engine
+        self._ledger = ledger
+
+    async def answered(self, key: str, request_digest: str) -> Started | None:
+        """The answer that an earlier call with this id got. Raises RequestIdReused where that was a different request."""
+        record = await self._ledger.find(key)
+        if record is None:
+            return None
+        if record.request_digest != request_digest:
+            raise RequestIdReused
+        if record.answer is not None:
+            return record.answer
+        execution = await self._engine.earliest_alive_at(record.run_workflow_id, record.open_time)
+        if execution is None:
+            return None
+        return await self._bound(key, _recovered(execution, record))
+
+    async def start(self, key: str, request_digest: str, workflow_id: str, plan: Plan) -> Started:
+        """Start or join the run for this request, or answer as an earlier call with the same id was."""
+        opened = await self._ledger.open(key, request_digest=request_digest, run_workflow_id=workflow_id)
+        if not opened.is_new and (answer := await self.answered(key, request_digest)) is not None:
+            return answer
+        # Every call that acts for this record starts under the same id, so the engine lets one of them start.
+        start_id = str(uuid.uuid5(uuid.NAMESPACE_OID, opened.record_id))
+        return await self._bound(key, await self._engine.start(workflow_id, plan, start_id=start_id))
+
+    async def _bound(self, key: str, answer: Started) -> Started:
+        await self._ledger.bind(key, answer)
+        return answer
+
+
+def _recovered(execution: Execution, record: RequestRecord) -> Started:
+    run = execution.run
+    joined = run.create_time < record.open_time
+    return Started(run.pipeline_logging_id, run.header.pipeline_id, run.state.status, joined)

@@ -1,0 +1,129 @@
+"""A run as callers, the engine's memo and the records see it. Plain frozen dataclasses: JSON in, JSON out, nothing of any vendor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from common.templates.resolved import Severity
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. Names as in `Run.Status` of the protos."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run will never change again."""
+        return self in (RunStatus.COMPLETE, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class StepStatus(StrEnum):
+    """Where a step stands. Names as in `Step.Status` of the protos."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    SKIPPED = "SKIPPED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the step will never change again."""
+        return self not in (StepStatus.PENDING, StepStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """What a check measured: aggregates only, never a row. `observed` and `expected` are empty unless it compares."""
+
+    name: str
+    type: str
+    severity: Severity
+    passed: bool
+    failing_rows: int
+    observed: str = ""
+    expected: str = ""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it fails its step."""
+        return not self.passed and self.severity == "error"
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run or a step failed. `reason` is a name of `convergence.errors.v1.ErrorReason`; `step_id` is empty where no single step
+    did it."""
+
+    reason: str
+    message: str
+    step_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run. `destination_table` is empty where it publishes none."""
+
+    step_id: str
+    type: str
+    status: StepStatus = StepStatus.PENDING
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    attempts: int = 0
+    rows_written: int = 0
+    bytes_processed: int = 0
+    bytes_billed: int = 0
+    destination_table: str = ""
+    checks: tuple[CheckOutcome, ...] = ()
+    error: RunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What of a run changes. `version` grows by one with every change."""
+
+    steps: tuple[Step, ...]
+    version: int = 0
+    status: RunStatus = RunStatus.PENDING
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    error: RunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunHeader:
+    """What of a run is known before it starts and never changes. `parameters` are the resolved ones, in canonical text;
+    `template_digest` is the SHA-256 of the template file, in hex; `principal` names the key that started the run."""
+
+    tenant_id: str
+    pipeline_id: str
+    template_digest: str
+    trigger_by: str
+    principal: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a template for one tenant."""
+
+    pipeline_logging_id: str
+    create_time: datetime
+    header: RunHeader
+    state: RunState
+
+
+def cut_off(state: RunState, *, end_time: datetime | None, error: RunError | None = None) -> RunState:
+    """The terminal state of a run that ended before its workflow could say how: CANCELLED, or FAILED with an error."""
+    steps = tuple(
+        step if step.status.is_terminal else replace(step, status=StepStatus.CANCELLED) for step in state.steps
+    )
+    status = RunStatus.FAILED if error else RunStatus.CANCELLED
+    return replace(state, version=state.version + 1, status=status, end_time=end_time, steps=steps, error=error)

@@ -1,0 +1,117 @@
+"""RunTemplate: start a run of a template for a tenant, or join the one that is active. No warehouse call on this path."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date as Date  # noqa: N812 - `date` is a field here
+
+from common.fields import Fields
+from common.ids import PATH_NAME, TEMPLATE_NAME
+from common.rpc.caller import Caller
+from common.templates.catalog import Catalog
+from common.templates.resolve import resolve
+from common.templates.template import TemplateName
+from pipeline_service.engine import RunEngine, Started
+from pipeline_service.plan import Plan
+from pipeline_service.request_record import Requests, digest_of, request_key
+from pipeline_service.run_id import workflow_id_for
+from pipeline_service.tenants import Tenants
+
+DEFAULT_TRIGGER = "api"
+MAX_TRIGGER_CHARACTERS = 200
+MAX_PARAMETERS = 100
+MAX_PARAMETER_CHARACTERS = 10_000
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run may be given, whichever way its template is named. Empty texts stand for nothing given."""
+
+    date: str
+    trigger_by: str
+    parameters: Mapping[str, str]
+    request_id: str
+
+    def check(self, fields: Fields) -> None:
+        """Note every violation."""
+        if self.date:
+            fields.check("date", self.date, day_problem)
+        if len(self.trigger_by) > MAX_TRIGGER_CHARACTERS or not self.trigger_by.isprintable():
+            fields.violation("trigger_by", f"must be at most {MAX_TRIGGER_CHARACTERS} printable characters")
+        if len(self.parameters) > MAX_PARAMETERS:
+            fields.violation("parameters", f"must be at most {MAX_PARAMETERS}")
+        for name, value in self.parameters.items():
+            if name == "date":
+                fields.violation("parameters.date", "belongs into the field date")
+            elif not PATH_NAME.fullmatch(name):
+                fields.violation(f"parameters.{name[:100]}", f"is no parameter's name: {PATH_NAME.pattern}")
+            elif len(value) > MAX_PARAMETER_CHARACTERS:
+                fields.violation(f"parameters.{name}", f"must be at most {MAX_PARAMETER_CHARACTERS} characters")
+        fields.request_id(self.request_id)
+
+
+class RunTemplate:
+    """The use case."""
+
+    def __init__(self, *, catalog: Catalog, tenants: Tenants, engine: RunEngine, requests: Requests) -> None:
+        self._catalog = catalog
+        self._tenants = tenants
+        self._engine = engine
+        self._requests = requests
+
+    async def __call__(
+        self, caller: Caller, *, tenant_id: str, provider: str, domain: str, template_name: str, options: RunOptions
+    ) -> Started:
+        """Check every field, then start or join. Raises InvalidInput and what `start` raises."""
+        fields = Fields()
+        fields.tenant_id(tenant_id)
+        fields.check("provider", provider, mismatch(PATH_NAME))
+        fields.check("domain", domain, mismatch(PATH_NAME))
+        fields.check("template_name", template_name, mismatch(TEMPLATE_NAME))
+        options.check(fields)
+        fields.require_valid()
+        return await self.start(caller, tenant_id, TemplateName(provider, domain, template_name), options)
+
+    async def start(self, caller: Caller, tenant_id: str, template: TemplateName, options: RunOptions) -> Started:
+        """Start or join, the fields being good.
+
+        Raises TenantMismatch, RequestIdReused, TenantNotFound, TenantNotReady, TenantSuspended, TemplateNotFound, TemplateInvalid,
+        InvalidInput, TableNotAllowed, SourceNotGranted, PlanTooLarge, Unavailable.
+        """
+        caller.require_tenant(tenant_id)
+        key = request_key(tenant_id, options.request_id) if options.request_id else None
+        trigger_by = options.trigger_by or DEFAULT_TRIGGER
+        digest = digest_of(*template, options.date, trigger_by, dict(options.parameters))
+        # A repeat is answered whatever has become of tenant and template since.
+        if key is not None and (answer := await self._requests.answered(key, digest)) is not None:
+            return answer
+        await self._tenants.require_ready(tenant_id)
+        resolved = resolve(
+            self._catalog.get(*template),
+            tenant_id=tenant_id,
+            sources=await self._tenants.sources(tenant_id),
+            date=options.date,
+            parameters=options.parameters,
+        )
+        plan = Plan.of(resolved, trigger_by=trigger_by, principal=caller.principal)
+        workflow_id = workflow_id_for(tenant_id, plan.header.pipeline_id, plan.header.parameters)
+        if key is None:
+            return await self._engine.start(workflow_id, plan)
+        return await self._requests.start(key, digest, workflow_id, plan)
+
+
+def day_problem(text: str) -> str | None:
+    """Why a text is no day; None for one that is."""
+    try:
+        if _DAY.fullmatch(text) and Date.fromisoformat(text):
+            return None
+    except ValueError:
+        pass
+    return "must be a day that exists, YYYY-MM-DD"
+
+
+def mismatch(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
+    """What says why a text does not match the pattern."""
+    return lambda text: None if pattern.fullmatch(text) else f"must match {pattern.pattern}"

@@ -1,0 +1,102 @@
+"""PipelineService on the wire: unpack, call the use case, pack."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from common.rpc.caller import current_caller
+from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
+from convergence.pipeline.v1 import run_pb2
+from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
+from pipeline_service.convert import (
+    options_from_proto,
+    rows_to_proto,
+    run_to_proto,
+    started_to_proto,
+    templates_to_proto,
+)
+from pipeline_service.get_run import GetRun
+from pipeline_service.list_templates import ListTemplates
+from pipeline_service.read_table import ReadTable
+from pipeline_service.run_pipeline import RunPipeline
+from pipeline_service.run_template import RunTemplate
+from pipeline_service.watch_run import WatchRun
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the servicer serves."""
+
+    run_template: RunTemplate
+    run_pipeline: RunPipeline
+    get_run: GetRun
+    watch_run: WatchRun
+    list_templates: ListTemplates
+    read_table: ReadTable
+
+
+class PipelineServicer(PipelineServiceServicer):
+    """The handlers. Authentication and errors are the interceptors'."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._use_cases = use_cases
+
+    async def RunTemplate(self, request: pb2.RunTemplateRequest, context: Context) -> pb2.RunTemplateResponse:
+        """Start or join a run of a template."""
+        started = await self._use_cases.run_template(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            provider=request.provider,
+            domain=request.domain,
+            template_name=request.template_name,
+            options=options_from_proto(request),
+        )
+        return started_to_proto(started)
+
+    async def RunPipeline(self, request: pb2.RunPipelineRequest, context: Context) -> pb2.RunTemplateResponse:
+        """Start or join a run of a template by its pipeline id."""
+        started = await self._use_cases.run_pipeline(
+            current_caller(), pipeline_id=request.pipeline_id, options=options_from_proto(request)
+        )
+        return started_to_proto(started)
+
+    async def GetRun(self, request: pb2.GetRunRequest, context: Context) -> run_pb2.Run:
+        """Read a run."""
+        run = await self._use_cases.get_run(
+            current_caller(), pipeline_logging_id=request.pipeline_logging_id, tenant_id=request.tenant_id
+        )
+        return run_to_proto(run)
+
+    async def WatchRun(self, request: pb2.WatchRunRequest, context: Context) -> AsyncIterator[run_pb2.Run]:
+        """Stream a run's states."""
+        runs = self._use_cases.watch_run(
+            current_caller(), pipeline_logging_id=request.pipeline_logging_id, tenant_id=request.tenant_id
+        )
+        async with aclosing(runs):
+            async for run in runs:
+                yield run_to_proto(run)
+
+    async def ListTemplates(self, request: pb2.ListTemplatesRequest, context: Context) -> pb2.ListTemplatesResponse:
+        """List templates."""
+        page = await self._use_cases.list_templates(page_size=request.page_size, page_token=request.page_token)
+        return templates_to_proto(page)
+
+    async def ReadTable(self, request: pb2.ReadTableRequest, context: Context) -> AsyncIterator[pb2.ReadTableResponse]:
+        """Stream a published table's rows."""
+        pages = self._use_cases.read_table(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            table=request.table,
+            start_date=request.start_date,
+            end_date=request.end_date,
+            page_size=request.page_size,
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                for message in rows_to_proto(page):
+                    yield message

@@ -1,0 +1,26 @@
+"""Settings of PipelineService, read once at start-up from the environment and `.env`."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from common.rpc.settings import AuthSettings, ServerSettings
+from common.settings import PlaintextEndpoint
+from common.warehouse.settings import WarehouseSettings
+
+
+class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings):
+    """Everything that PipelineService can be told."""
+
+    listen_address: PlaintextEndpoint = "127.0.0.1:50052"
+    """Address to listen on, `host:port`; port 0 takes a free one."""
+    temporal_address: PlaintextEndpoint = "127.0.0.1:7233"
+    """Address of Temporal's frontend, `host:port`."""
+    temporal_namespace: str = Field("default", min_length=1)
+    """The Temporal namespace of our workflows."""
+    temporal_task_queue: str = Field("pipeline", min_length=1)
+    """The task queue that connects runs with workers."""
+    max_concurrent_steps: int = Field(100, ge=1, le=10_000)
+    """Steps that this process executes at once; others wait in the engine."""
+    configs_dir: Path | None = None
+    """Folder that replaces the templates and schemas that the package carries."""

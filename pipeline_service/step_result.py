@@ -1,0 +1,35 @@
+"""What the workflow tells a step's activity and what it hears back. Small: rows never travel through the engine."""
+
+from dataclasses import dataclass
+
+from pipeline_service.plan import PlanStep
+from pipeline_service.run import CheckOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """Which run a step belongs to."""
+
+    pipeline_logging_id: str
+    pipeline_id: str
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepTask:
+    """One step to execute."""
+
+    run: RunRef
+    step: PlanStep
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step did, also when it failed: counts, and the outcomes of its checks."""
+
+    attempts: int = 0
+    rows_staged: int = 0
+    rows_written: int = 0
+    bytes_processed: int = 0
+    bytes_billed: int = 0
+    checks: tuple[CheckOutcome, ...] = ()

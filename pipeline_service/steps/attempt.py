@@ -1,0 +1,92 @@
+"""One attempt at a step: its names in the warehouse, and what it has done so far."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+
+from common.clock import Clock
+from common.warehouse.attempts import run_once
+from common.warehouse.warehouse import Job, JobResult, TableRef, Warehouse
+from pipeline_service.plan import PlanStep
+from pipeline_service.run import CheckOutcome
+from pipeline_service.step_result import RunRef, StepResult
+
+STAGE_LIFETIME = timedelta(hours=24)
+
+
+def stage_table(tenant_id: str, pipeline_logging_id: str, step_id: str) -> TableRef:
+    """Where a step of a run stages its rows. Dropped when the run ends; expires by itself."""
+    return TableRef(tenant_id, f"_stage_{pipeline_logging_id.replace('-', '')}_{step_id}")
+
+
+class Attempt:
+    """The attempt with this `number`, from 1, at a step that was first scheduled at `schedule_time`.
+
+    `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to.
+    """
+
+    def __init__(
+        self, run: RunRef, step: PlanStep, *, number: int, schedule_time: datetime, leaves_jobs: Callable[[], bool]
+    ) -> None:
+        self.run = run
+        self.step = step
+        self.number = number
+        self.stage_expire_time = schedule_time + STAGE_LIFETIME
+        self.rows_staged = 0
+        self.rows_written = 0
+        self.bytes_processed = 0
+        self.bytes_billed = 0
+        self.stage_job_id: str | None = None
+        self.publish_job_id: str | None = None
+        self.checks: tuple[CheckOutcome, ...] = ()
+        self._leaves_jobs = leaves_jobs
+
+    @property
+    def stage(self) -> TableRef:
+        """Where the step stages its rows."""
+        return stage_table(self.run.tenant_id, self.run.pipeline_logging_id, self.step.step_id)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the attempt's jobs."""
+        return {"convergence_tenant": self.run.tenant_id, "convergence_run": self.run.pipeline_logging_id}
+
+    def job_id(self, effect: str, number: int) -> str:
+        """The id of the job that tries an effect of this step (`stage`, `publish`) for the `number`th time."""
+        return f"{self.run.pipeline_logging_id}_{self.step.step_id}_{effect}_{number}"
+
+    async def run_job(
+        self, warehouse: Warehouse, job_for: Callable[[int], Job], *, deadline_seconds: float, clock: Clock
+    ) -> JobResult:
+        """Run a job of the step once, whichever attempts at the step have tried. Raises what `run_once` raises.
+
+        The nth attempt at a step takes up to n tries, so that one aborted job costs one attempt.
+        """
+        result = await run_once(
+            warehouse,
+            job_for,
+            deadline_seconds=deadline_seconds,
+            max_attempts=self.number,
+            clock=clock,
+            leaves_job=self._leaves_jobs,
+        )
+        self.bytes_processed += result.bytes_processed
+        self.bytes_billed += result.bytes_billed
+        return result
+
+    def result(self) -> StepResult:
+        """What the step has done so far."""
+        return StepResult(
+            self.number, self.rows_staged, self.rows_written, self.bytes_processed, self.bytes_billed, self.checks
+        )
+
+    @property
+    def target(self) -> TableRef:
+        """The table that the step publishes or checks."""
+        table = self.step.query.destination if self.step.query else self.step.checked
+        assert table is not None  # noqa: S101 - a plan's step has one or the other
+        return TableRef.parse(table.table)
+
+
+def day_of(text: str | None) -> date | None:
+    """A day of the plan, YYYY-MM-DD."""
+    return date.fromisoformat(text) if text else None

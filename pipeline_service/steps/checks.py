@@ -1,0 +1,90 @@
+"""Running a step's checks over `checked`, the rows that are staged or published. They are decided once: a later attempt at the step
+finds their outcomes recorded."""
+
+import asyncio
+from collections.abc import Sequence
+
+from common.clock import Clock
+from common.warehouse.warehouse import Row, Statement, Warehouse
+from pipeline_service.failures import StepFailed
+from pipeline_service.plan import PlanCheck
+from pipeline_service.records import CheckRecord, Records
+from pipeline_service.run import CheckOutcome
+from pipeline_service.steps.attempt import Attempt
+
+MAX_SAMPLE_ROWS = 20
+_AT_ONCE = 8
+
+
+class Checks:
+    """Measures a step's checks, records them with a sample of the rows that broke them, and fails the step if one blocks it."""
+
+    def __init__(self, warehouse: Warehouse, records: Records, clock: Clock) -> None:
+        self._warehouse = warehouse
+        self._records = records
+        self._clock = clock
+
+    async def run(self, attempt: Attempt, checked: str) -> None:
+        """Check the rows of the SELECT `checked`. Raises StepFailed, reason CHECK_FAILED.
+
+        An attempt after the first may follow one that died once its checks were recorded, even published: those outcomes stand,
+        though the source may have changed since.
+        """
+        if not attempt.step.checks:
+            return
+        recorded = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
+        attempt.checks = recorded or await self._decide(attempt, f"WITH checked AS ({checked}) ")
+        blocking = [outcome.name for outcome in attempt.checks if outcome.blocks]
+        if blocking:
+            raise StepFailed("CHECK_FAILED", f"Checks failed: {', '.join(blocking)}; nothing was published")
+
+    async def _decide(self, attempt: Attempt, prefix: str) -> tuple[CheckOutcome, ...]:
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def decide(check: PlanCheck) -> CheckRecord:
+            async with slots:
+                return await self._check(attempt, check, prefix)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(decide(check)) for check in attempt.step.checks]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        records = [task.result() for task in tasks]
+        await self._records.add_checks(attempt, records)
+        return tuple(record.outcome for record in records)
+
+    async def _check(self, attempt: Attempt, check: PlanCheck, prefix: str) -> CheckRecord:
+        [measured] = await self._read(attempt, check.measure.statement(prefix), max_rows=1)
+        outcome = CheckOutcome(
+            check.name,
+            check.type,
+            check.severity,
+            passed=bool(measured["passed"]),
+            failing_rows=int(str(measured["failing_rows"] or 0)),
+            observed=str(measured["observed"] or ""),
+            expected=str(measured["expected"] or ""),
+        )
+        sample: Sequence[Row] = ()
+        if not outcome.passed and check.sample is not None:
+            sample = await self._read(attempt, check.sample.statement(prefix), max_rows=MAX_SAMPLE_ROWS)
+        return CheckRecord(outcome, sample, self._clock.now())
+
+    async def _read(self, attempt: Attempt, statement: Statement, *, max_rows: int) -> list[Row]:
+        stream = await self._warehouse.read(
+            statement,
+            page_size=max_rows,
+            max_bytes_billed=attempt.step.query.max_bytes_billed if attempt.step.query else None,
+            labels=attempt.labels,
+            timeout_seconds=attempt.step.timeout_seconds,
+        )
+        try:
+            rows: list[Row] = []
+            async for page in stream:
+                rows += page
+                if len(rows) >= max_rows:
+                    break
+            attempt.bytes_processed += stream.bytes_processed
+            return rows[:max_rows]
+        finally:
+            await stream.close()

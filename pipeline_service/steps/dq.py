@@ -1,0 +1,37 @@
+"""The step `dq`: checks a table, or one day of it, that is already published."""
+
+import asyncio
+
+from common.errors import ObjectNotFound
+from common.warehouse.warehouse import Warehouse
+from pipeline_service.days import days_between
+from pipeline_service.failures import StepFailed
+from pipeline_service.plan import PlanTable
+from pipeline_service.steps.attempt import Attempt, day_of
+from pipeline_service.steps.checks import Checks
+
+
+class DqStep:
+    """Executes `dq` steps."""
+
+    def __init__(self, warehouse: Warehouse, checks: Checks) -> None:
+        self._warehouse = warehouse
+        self._checks = checks
+
+    async def run(self, attempt: Attempt, checked: PlanTable) -> None:
+        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT, STATEMENT_FAILED for a table that is not there) and what the warehouse raises."""
+        try:
+            async with asyncio.timeout(attempt.step.timeout_seconds):
+                await self._checks.run(attempt, await self._select(attempt, checked))
+        except TimeoutError as error:
+            raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout") from error
+
+    async def _select(self, attempt: Attempt, checked: PlanTable) -> str:
+        day = day_of(checked.partition)
+        if day is None or checked.partition_column is None:
+            return f"SELECT * FROM `{attempt.target}`"
+        try:
+            table = await self._warehouse.get_table(attempt.target)
+        except ObjectNotFound as error:
+            raise StepFailed("STATEMENT_FAILED", f"The table {attempt.target.table} does not exist") from error
+        return f"SELECT * FROM `{attempt.target}` WHERE {days_between(table.spec, checked.partition_column, day, day)}"

@@ -1,0 +1,72 @@
+"""The step `query`: stage the rows of a SELECT, check them, and only then replace the published partition by them."""
+
+import asyncio
+
+from common.clock import Clock
+from common.warehouse.warehouse import Destination, Job, QueryJob, ReplaceJob, Warehouse
+from pipeline_service.failures import StepFailed
+from pipeline_service.plan import PlanQuery
+from pipeline_service.steps.attempt import Attempt, day_of
+from pipeline_service.steps.checks import Checks
+
+PUBLISH_SECONDS = 300.0
+"""How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
+
+
+class QueryStep:
+    """Executes `query` steps. The stage stays until the run ends, so that an attempt can follow one that died anywhere."""
+
+    def __init__(self, warehouse: Warehouse, checks: Checks, clock: Clock) -> None:
+        self._warehouse = warehouse
+        self._checks = checks
+        self._clock = clock
+
+    async def run(self, attempt: Attempt, query: PlanQuery) -> None:
+        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT) and what the warehouse raises. Nothing is published then."""
+        try:
+            async with asyncio.timeout(attempt.step.timeout_seconds):
+                await self._stage(attempt, query)
+                await self._checks.run(attempt, f"SELECT * FROM `{attempt.stage}`")
+        except TimeoutError as error:
+            raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout; nothing was published") from error
+        await self._publish(attempt, query)
+
+    async def _stage(self, attempt: Attempt, query: PlanQuery) -> None:
+        destination = Destination(
+            attempt.stage,
+            partition_column=query.destination.partition_column,
+            clustering=query.clustering,
+            expire_time=attempt.stage_expire_time,
+        )
+
+        def job(number: int) -> Job:
+            return QueryJob(
+                attempt.job_id("stage", number),
+                query.select.statement(),
+                destination,
+                attempt.labels,
+                query.max_bytes_billed,
+                attempt.step.timeout_seconds,
+            )
+
+        patience_seconds = attempt.step.timeout_seconds + 5  # the timeout is the caller's to keep
+        result = await attempt.run_job(self._warehouse, job, deadline_seconds=patience_seconds, clock=self._clock)
+        attempt.stage_job_id = result.job_id
+        attempt.rows_staged = result.rows
+
+    async def _publish(self, attempt: Attempt, query: PlanQuery) -> None:
+        partition = day_of(query.destination.partition) if query.write == "replace_partition" else None
+
+        def job(number: int) -> Job:
+            return ReplaceJob(
+                attempt.job_id("publish", number),
+                attempt.stage,
+                attempt.target,
+                partition,
+                attempt.labels,
+                PUBLISH_SECONDS,
+            )
+
+        result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
+        attempt.publish_job_id = result.job_id
+        attempt.rows_written = result.rows

@@ -1,0 +1,37 @@
+"""Executing a step of any type, once it is certain that it may still run: the plan lay in the engine meanwhile."""
+
+from contextlib import suppress
+
+from common.errors import TenantSuspended
+from common.templates.tables import check_tables
+from common.warehouse.warehouse import TableRef
+from pipeline_service.steps.attempt import Attempt
+from pipeline_service.steps.dq import DqStep
+from pipeline_service.steps.query import QueryStep
+from pipeline_service.tenants import Tenants
+
+
+class Steps:
+    """The types of step that there are."""
+
+    def __init__(self, *, query: QueryStep, dq: DqStep, tenants: Tenants) -> None:
+        self._query = query
+        self._dq = dq
+        self._tenants = tenants
+
+    async def run(self, attempt: Attempt) -> None:
+        """Execute the step. Raises StepFailed, TableNotAllowed, TenantNotFound, Unavailable and what the warehouse raises."""
+        await self._require_allowed(attempt)
+        if attempt.step.query is not None:
+            await self._query.run(attempt, attempt.step.query)
+        elif attempt.step.checked is not None:
+            await self._dq.run(attempt, attempt.step.checked)
+
+    async def _require_allowed(self, attempt: Attempt) -> None:
+        """A tenant that was suspended meanwhile sees its running runs through; a deleted one, or a grant taken back, ends them."""
+        tenant_id = attempt.run.tenant_id
+        with suppress(TenantSuspended):
+            await self._tenants.require_ready(tenant_id)
+        check_tables([attempt.target], tenant_id, {})
+        read = {TableRef.parse(table) for statement in attempt.step.statements() for table in statement.tables}
+        check_tables(read, tenant_id, await self._tenants.sources(tenant_id))

@@ -1,0 +1,52 @@
+"""Every call to Temporal: bounded in time, its errors translated once, its payloads encoded."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TypeVar, cast
+
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from common.errors import DependencyRefused, Unavailable
+
+T = TypeVar("T")
+
+CALL_TIMEOUT = timedelta(seconds=5)
+
+_AWAY = (
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.ABORTED,
+)
+_REFUSED = (RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED)
+
+
+@asynccontextmanager
+async def engine_call(timeout: timedelta = CALL_TIMEOUT) -> AsyncIterator[None]:
+    """Bound the calls made inside. Raises Unavailable, DependencyRefused; other answers of the engine pass as RPCError."""
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            yield
+    except TimeoutError as error:
+        raise Unavailable("The run engine is away; nothing is half done") from error
+    except RPCError as error:
+        if error.status in _AWAY:
+            raise Unavailable("The run engine is away; nothing is half done") from error
+        if error.status in _REFUSED:
+            raise DependencyRefused("The run engine refuses this service: an operator has to act") from error
+        raise
+
+
+async def encode(client: Client, value: object) -> Payload:
+    """A value as the engine keeps it."""
+    return (await client.data_converter.encode([value]))[0]
+
+
+async def decode(client: Client, payload: Payload, value_type: type[T]) -> T:
+    """A value that the engine kept."""
+    return cast("T", (await client.data_converter.decode([payload], [value_type]))[0])

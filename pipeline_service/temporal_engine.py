@@ -1,0 +1,186 @@
+"""The run engine on Temporal. A run's memo holds its header and its state, so that any replica reads it while every worker is away."""
+
+import uuid
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.common.v1 import Payload, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import (
+    WorkflowExecutionStatus,
+    WorkflowIdConflictPolicy,
+    WorkflowIdReusePolicy,
+)
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import OnConflictOptions, WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest,
+    StartWorkflowExecutionRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from common.errors import Unavailable
+from pipeline_service.engine import Execution, Started
+from pipeline_service.plan import Plan
+from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
+from pipeline_service.run_id import pipeline_logging_id_for
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call
+from pipeline_service.temporal_names import HEADER_MEMO, RUN_WORKFLOW, STATE_MEMO
+
+_LONG_POLL = timedelta(seconds=30)
+"""The server answers a long poll after 20 s, with or without an event."""
+_ENDED_BY_HAND = (
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED,
+)
+
+
+class TemporalEngine:
+    """Runs as workflows on one task queue. The worker must share `client`, or runs do not start eagerly."""
+
+    def __init__(self, client: Client, *, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def start(self, workflow_id: str, plan: Plan, *, start_id: str | None = None) -> Started:
+        """See RunEngine. The SDK's `start_workflow` offers neither a request id nor says whether it started anything."""
+        state = plan.first_state()
+        request = StartWorkflowExecutionRequest(
+            namespace=self._client.namespace,
+            workflow_id=workflow_id,
+            workflow_type=WorkflowType(name=RUN_WORKFLOW),
+            task_queue=TaskQueue(name=self._task_queue),
+            identity=self._client.identity,
+            request_id=start_id or str(uuid.uuid4()),
+            workflow_id_conflict_policy=WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+            workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+            # An attached id is one more event in the run's history, so only for calls that may be repeated with it.
+            on_conflict_options=OnConflictOptions(attach_request_id=start_id is not None),
+            request_eager_execution=True,
+        )
+        request.input.payloads.append(await encode(self._client, plan))
+        request.memo.fields[HEADER_MEMO].CopyFrom(await encode(self._client, plan.header))
+        request.memo.fields[STATE_MEMO].CopyFrom(await encode(self._client, state))
+        async with engine_call():
+            response = await self._client.workflow_service.start_workflow_execution(
+                request, retry=True, timeout=CALL_TIMEOUT
+            )
+        if not response.started:
+            joined = await self._describe(workflow_id, response.run_id)
+            state = joined.run.state if joined is not None else state
+        return Started(
+            pipeline_logging_id_for(workflow_id, response.run_id),
+            plan.header.pipeline_id,
+            state.status,
+            already_running=not response.started,
+        )
+
+    async def describe(self, workflow_id: str) -> Execution | None:
+        """See RunEngine."""
+        return await self._describe(workflow_id)
+
+    async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
+        """See RunEngine. Only where the latest execution began after `moment` are earlier ones listed, which lags by milliseconds."""
+        latest = await self._info(workflow_id)
+        if latest is None or (latest.HasField("close_time") and _utc(latest.close_time.ToDatetime()) < moment):
+            return None
+        earliest = latest
+        if _utc(latest.start_time.ToDatetime()) >= moment:
+            query = f"WorkflowId = '{workflow_id}' AND CloseTime >= '{moment.isoformat()}'"
+            request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=query)
+            async with engine_call():
+                listed = await self._client.workflow_service.list_workflow_executions(
+                    request, retry=True, timeout=CALL_TIMEOUT
+                )
+            earliest = min([latest, *listed.executions], key=lambda info: info.start_time.ToDatetime())
+        return await self._describe(workflow_id, earliest.execution.run_id)
+
+    async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
+        """See RunEngine. Follows the history with one long poll: 10 ms behind, no event added, no worker needed."""
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=self._client.namespace,
+            execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
+            wait_new_event=True,
+        )
+        run = execution.run
+        while True:
+            try:
+                async with engine_call(_LONG_POLL):
+                    page = await self._client.workflow_service.get_workflow_execution_history(
+                        request, retry=True, timeout=_LONG_POLL
+                    )
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    return
+                raise
+            for payload in filter(None, map(_state_in, page.history.events)):
+                run = replace(run, state=await decode(self._client, payload, RunState))
+                yield run
+            if not page.next_page_token:
+                break
+            request.next_page_token = page.next_page_token
+        if not run.state.status.is_terminal:
+            ended = await self._describe(execution.workflow_id, execution.engine_run_id)
+            if ended is not None:
+                yield ended.run
+
+    async def probe(self) -> None:
+        """Ask the engine for a sign of life. Raises Unavailable."""
+        async with engine_call():
+            if not await self._client.service_client.check_health(timeout=CALL_TIMEOUT):
+                raise Unavailable("The run engine does not serve")
+
+    async def _info(self, workflow_id: str, engine_run_id: str = "") -> WorkflowExecutionInfo | None:
+        execution = WorkflowExecution(workflow_id=workflow_id, run_id=engine_run_id)
+        request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace, execution=execution)
+        try:
+            async with engine_call():
+                described = await self._client.workflow_service.describe_workflow_execution(
+                    request, retry=True, timeout=CALL_TIMEOUT
+                )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        return described.workflow_execution_info
+
+    async def _describe(self, workflow_id: str, engine_run_id: str = "") -> Execution | None:
+        info = await self._info(workflow_id, engine_run_id)
+        if info is None:
+            return None
+        state = await decode(self._client, info.memo.fields[STATE_MEMO], RunState)
+        run = Run(
+            pipeline_logging_id_for(workflow_id, info.execution.run_id),
+            _utc(info.start_time.ToDatetime()),
+            await decode(self._client, info.memo.fields[HEADER_MEMO], RunHeader),
+            _closed(state, info),
+        )
+        return Execution(workflow_id, info.execution.run_id, run)
+
+
+def _state_in(event: HistoryEvent) -> Payload | None:
+    """The run's state, if the event carries one: the start and every change of the memo do."""
+    match event.WhichOneof("attributes"):
+        case "workflow_execution_started_event_attributes":
+            fields = event.workflow_execution_started_event_attributes.memo.fields
+        case "workflow_properties_modified_event_attributes":
+            fields = event.workflow_properties_modified_event_attributes.upserted_memo.fields
+        case _:
+            return None
+    return fields.get(STATE_MEMO)
+
+
+def _closed(state: RunState, info: WorkflowExecutionInfo) -> RunState:
+    """The state of a run, also where the engine closed it before its workflow could say how it ended."""
+    if state.status.is_terminal or not info.HasField("close_time"):
+        return state
+    error = None if info.status in _ENDED_BY_HAND else RunError("INTERNAL", "The run engine ended the run")
+    return cut_off(state, end_time=_utc(info.close_time.ToDatetime()), error=error)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC)

@@ -1,0 +1,70 @@
+"""Records of request ids as workflows of their own on Temporal: open for 24 h, with the request and its answer in the memo."""
+
+from dataclasses import dataclass
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from pipeline_service.engine import Started
+from pipeline_service.request_record import Opened, RequestRecord
+from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call
+from pipeline_service.temporal_names import ANSWER_MEMO, BIND_SIGNAL, REQUEST_MEMO, REQUEST_WORKFLOW
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The memo of a record, from its opening."""
+
+    digest: str
+    run_workflow_id: str
+
+
+class TemporalRequests:
+    """The RequestLedger. A record's key is its workflow's id."""
+
+    def __init__(self, client: Client, *, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def find(self, key: str) -> RequestRecord | None:
+        """See RequestLedger."""
+        try:
+            async with engine_call():
+                description = await self._client.get_workflow_handle(key).describe(rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        if description.status is not WorkflowExecutionStatus.RUNNING:
+            return None
+        request = await description.memo_value(REQUEST_MEMO, type_hint=_Request)
+        answer = await description.memo_value(ANSWER_MEMO, None, type_hint=Started)
+        return RequestRecord(request.digest, request.run_workflow_id, description.start_time, answer)
+
+    async def open(self, key: str, *, request_digest: str, run_workflow_id: str) -> Opened:
+        """See RequestLedger."""
+        try:
+            async with engine_call():
+                handle = await self._client.start_workflow(
+                    REQUEST_WORKFLOW,
+                    id=key,
+                    task_queue=self._task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    memo={REQUEST_MEMO: _Request(request_digest, run_workflow_id)},
+                    rpc_timeout=CALL_TIMEOUT,
+                )
+        except WorkflowAlreadyStartedError as error:
+            return Opened(error.run_id or "", is_new=False)
+        return Opened(handle.result_run_id or "", is_new=True)
+
+    async def bind(self, key: str, answer: Started) -> None:
+        """See RequestLedger. A record that closed meanwhile needs no answer any more."""
+        try:
+            async with engine_call():
+                await self._client.get_workflow_handle(key).signal(BIND_SIGNAL, answer, rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise

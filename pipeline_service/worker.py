@@ -1,0 +1,51 @@
+"""The worker of this process: executes runs with the client that also starts them, so that they start eagerly."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from pipeline_service.activities import Activities
+from pipeline_service.request_workflow import RequestWorkflow
+from pipeline_service.workflow import RunWorkflow
+
+_HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
+"""A step hears of a cancellation with its next heartbeat that is sent: by default that takes seconds."""
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def connect(address: str, *, namespace: str) -> Client:
+    """Connect to Temporal, waiting for it as long as it is away: a worker needs a connection to begin with."""
+    pause_seconds = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await Client.connect(address, namespace=namespace)
+        except RuntimeError as error:  # what the SDK raises for a server that is not there
+            _log.warning("run engine is away", address=address, error=type(error).__name__)
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+
+@asynccontextmanager
+async def working(
+    client: Client, activities: Activities, *, task_queue: str, max_concurrent_steps: int, grace_seconds: float
+) -> AsyncIterator[None]:
+    """Execute runs meanwhile. At the end steps may finish within the grace period; others go on elsewhere, their jobs untouched."""
+    worker = Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[RunWorkflow, RequestWorkflow],
+        activities=[activities.run_step, activities.begin_run, activities.end_run],
+        max_concurrent_activities=max_concurrent_steps,
+        max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+        default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+        graceful_shutdown_timeout=timedelta(seconds=grace_seconds),
+    )
+    async with worker:  # shut down before the loop ends, which else may abort the interpreter
+        yield

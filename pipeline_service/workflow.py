@@ -1,0 +1,152 @@
+"""The workflow of a run: executes a plan's steps as a DAG and keeps the run's state in the memo.
+
+Deterministic, and changed only so that histories of the last release still replay. Whatever touches the world is an activity.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from pipeline_service.activities import Activities
+    from pipeline_service.failures import failure_of
+    from pipeline_service.plan import Plan, PlanStep
+    from pipeline_service.run import Run, RunState, RunStatus, StepStatus
+    from pipeline_service.run_id import pipeline_logging_id_for
+    from pipeline_service.step_result import RunRef, StepTask
+    from pipeline_service.temporal_names import RUN_WORKFLOW, STATE_MEMO
+
+MAX_PARALLEL_STEPS = 4
+HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+"""How long after its worker's death a step goes on elsewhere."""
+BACKSTOP = timedelta(minutes=10)
+"""Beyond a step's own timeout, which the activity keeps by itself and publishing is exempt from: for one that hangs."""
+_UNTIL_RECORDED = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
+
+
+@workflow.defn(name=RUN_WORKFLOW)
+class RunWorkflow:
+    """One run. Closes only after its terminal row is written, and shows its terminal state only as it closes: who sees that may start
+    the same run anew at once."""
+
+    @workflow.init
+    def __init__(self, plan: Plan) -> None:
+        info = workflow.info()
+        self._state = plan.first_state()
+        self._header = plan.header
+        self._logging_id = pipeline_logging_id_for(info.workflow_id, info.run_id)
+        self._slots = asyncio.Semaphore(MAX_PARALLEL_STEPS)
+
+    @workflow.run
+    async def run(self, plan: Plan) -> None:
+        """Execute the plan."""
+        begun = workflow.start_activity_method(
+            Activities.begin_run,
+            self._run(self._state),
+            start_to_close_timeout=timedelta(minutes=1),
+            retry_policy=_UNTIL_RECORDED,
+            cancellation_type=workflow.ActivityCancellationType.ABANDON,
+        )
+        try:
+            await asyncio.gather(*(self._execute(step) for step in plan.steps))
+        except asyncio.CancelledError:
+            self._cancel_open_steps()
+        ended = self._ended()
+        recording = asyncio.create_task(self._record(begun, ended))
+        while not recording.done():
+            with suppress(asyncio.CancelledError):  # A run that has ended is recorded, whoever cancels it.
+                await asyncio.shield(recording)
+        recording.result()
+        self._show(ended)
+
+    async def _execute(self, step: PlanStep) -> None:
+        await workflow.wait_condition(lambda: all(self._status(name).is_terminal for name in step.depends_on))
+        if any(self._status(name) is not StepStatus.COMPLETE for name in step.depends_on):
+            self._set(step, status=StepStatus.SKIPPED)
+            return
+        async with self._slots:
+            self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
+            try:
+                result = await workflow.execute_activity_method(
+                    Activities.run_step,
+                    StepTask(RunRef(self._logging_id, self._header.pipeline_id, self._header.tenant_id), step),
+                    start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
+                    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                    retry_policy=RetryPolicy(maximum_attempts=step.max_attempts),
+                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                    summary=step.step_id,
+                )
+                outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
+            except ActivityError as failure:
+                if is_cancelled_exception(failure):
+                    raise asyncio.CancelledError from failure
+                error, result = failure_of(failure, step.step_id)
+                outcome = {"status": StepStatus.FAILED, "error": error}
+        self._set(
+            step,
+            **outcome,
+            end_time=workflow.now(),
+            attempts=result.attempts,
+            rows_written=result.rows_written,
+            bytes_processed=result.bytes_processed,
+            bytes_billed=result.bytes_billed,
+            checks=result.checks,
+        )
+
+    async def _record(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
+        """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory."""
+        with suppress(ActivityError):
+            await begun
+        try:
+            await workflow.execute_local_activity_method(
+                Activities.end_run,
+                self._run(ended),
+                start_to_close_timeout=timedelta(minutes=1),
+                retry_policy=_UNTIL_RECORDED,
+            )
+        except ActivityError:
+            workflow.logger.exception("the end of run %s could not be recorded", self._logging_id)
+
+    def _run(self, state: RunState) -> Run:
+        return Run(self._logging_id, workflow.info().start_time, self._header, state)
+
+    def _status(self, step_id: str) -> StepStatus:
+        return next(step.status for step in self._state.steps if step.step_id == step_id)
+
+    def _set(self, changed: PlanStep, **fields: Any) -> None:
+        """Change one step; the first that starts is the run's start."""
+        state = self._state
+        steps = tuple(replace(step, **fields) if step.step_id == changed.step_id else step for step in state.steps)
+        if state.status is RunStatus.PENDING:
+            state = replace(state, status=RunStatus.RUNNING, start_time=workflow.now())
+        self._show(replace(state, steps=steps))
+
+    def _show(self, state: RunState) -> None:
+        self._state = replace(state, version=self._state.version + 1)
+        workflow.upsert_memo({STATE_MEMO: self._state})
+
+    def _cancel_open_steps(self) -> None:
+        steps = tuple(
+            step if step.status.is_terminal else replace(step, status=StepStatus.CANCELLED, end_time=workflow.now())
+            for step in self._state.steps
+        )
+        self._state = replace(self._state, steps=steps)
+
+    def _ended(self) -> RunState:
+        """The terminal state, which waits to be shown until it is recorded."""
+        steps = self._state.steps
+        failed = next((step for step in steps if step.status is StepStatus.FAILED), None)
+        if any(step.status is StepStatus.CANCELLED for step in steps):
+            return self._closed(RunStatus.CANCELLED)
+        if failed is not None:
+            return replace(self._closed(RunStatus.FAILED), error=failed.error)
+        return self._closed(RunStatus.COMPLETE)
+
+    def _closed(self, status: RunStatus) -> RunState:
+        return replace(self._state, status=status, end_time=workflow.now())
