@@ -9,6 +9,8 @@ from common.secret import read_secret_file
 from common.settings import PlaintextEndpoint, Settings
 from common.warehouse.warehouse import Warehouse
 
+_SCOPE = "https://www.googleapis.com/auth/bigquery"
+
 
 class WarehouseSettings(Settings):
     """Which warehouse, and where."""
@@ -19,6 +21,8 @@ class WarehouseSettings(Settings):
     """The project whose datasets are the tenants'; for `local` the project name that the local server was started with."""
     location: str = "US"
     """Where BigQuery runs jobs and keeps new datasets, for example `US` or `europe-west1`."""
+    bigquery_endpoint: PlaintextEndpoint | None = None
+    """`host:port` of a BigQuery emulator, spoken to without TLS and without Google credentials. Unset for BigQuery."""
     warehouse_address: PlaintextEndpoint | None = None
     """`host:port` of the local warehouse server."""
     warehouse_token_file: Path | None = Field(None, validate_default=True)
@@ -37,12 +41,27 @@ class WarehouseSettings(Settings):
 def open_warehouse(settings: WarehouseSettings) -> Warehouse:
     """The chosen adapter, not yet connected. Close it when done."""
     if settings.warehouse == "bigquery":
-        from common.warehouse.bigquery import BigQueryWarehouse  # noqa: PLC0415
-
-        return BigQueryWarehouse(project=settings.project, location=settings.location)
+        return _open_bigquery(settings)
     from common.warehouse.local import LocalWarehouse  # noqa: PLC0415
 
     if settings.warehouse_address is None or settings.warehouse_token_file is None:
         raise ValueError("the local warehouse needs an address and a token")  # as the settings have checked
     token = read_secret_file(settings.warehouse_token_file)
     return LocalWarehouse(settings.warehouse_address, token, allow_plaintext=settings.allow_plaintext)
+
+
+def _open_bigquery(settings: WarehouseSettings) -> Warehouse:
+    import google.auth  # noqa: PLC0415
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
+
+    from common.warehouse.bigquery import BigQueryWarehouse  # noqa: PLC0415
+
+    if settings.bigquery_endpoint is None:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+        return BigQueryWarehouse(project=settings.project, location=settings.location, credentials=credentials)
+    return BigQueryWarehouse(
+        project=settings.project,
+        location=settings.location,
+        credentials=AnonymousCredentials(),
+        api_endpoint=f"http://{settings.bigquery_endpoint}",
+    )
