@@ -62,6 +62,6 @@ def _open_bigquery(settings: WarehouseSettings) -> Warehouse:
     return BigQueryWarehouse(
         project=settings.project,
         location=settings.location,
-        credentials=AnonymousCredentials(),
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         api_endpoint=f"http://{settings.bigquery_endpoint}",
     )

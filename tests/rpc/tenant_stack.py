@@ -84,7 +84,7 @@ async def tenant_stack(folder: Path, warehouse: Warehouse) -> AsyncIterator[Tena
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                yield TenantStack(TenantServiceStub(channel), runner, cipher)  # type: ignore[no-untyped-call]
+                yield TenantStack(TenantServiceStub(channel), runner, cipher)
         finally:
             await server.stop()
             await cipher.close()

@@ -69,7 +69,7 @@ async def test_an_onboarding_killed_after_each_of_its_changes_is_completed_by_ca
             with crashing_after(1, environment) as address:
                 async with grpc.aio.insecure_channel(address) as channel:
                     try:
-                        answer = await TenantServiceStub(channel).Onboard(  # type: ignore[no-untyped-call]
+                        answer = await TenantServiceStub(channel).Onboard(
                             request, metadata=as_key(ADMIN.reveal()), timeout=60
                         )
                     except grpc.aio.AioRpcError as error:
