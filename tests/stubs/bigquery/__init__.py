@@ -4,6 +4,7 @@ It serves what the adapter uses: datasets, tables, tabledata.list and jobs. SQL 
 transpiler. Faults are injected through `BigQueryStub.faults`.
 """
 
+from tests.stubs.bigquery.connect import LOCATION, connect
 from tests.stubs.bigquery.server import BigQueryStub
 
-__all__ = ["BigQueryStub"]
+__all__ = ["LOCATION", "BigQueryStub", "connect"]

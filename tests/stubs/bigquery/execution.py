@@ -74,6 +74,7 @@ class Execution:
             raise ApiError("invalidQuery", str(error)) from error
         for ref in translation.tables:
             self._catalog.table(ref)
+        self._job.cursor.execute(f"EXPLAIN {translation.sql}", translation.values or None)
         return translation
 
     def _bill(self, query: Mapping[str, Any], translation: Translation, statistics: dict[str, Any]) -> None:
