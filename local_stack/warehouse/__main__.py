@@ -1,0 +1,54 @@
+"""python -m local_stack.warehouse: serve one DuckDB file until SIGTERM or SIGINT, which end it with status 0."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from common.clock import SystemClock
+from common.secret import read_secret_file
+from local_stack.warehouse.engine import Engine
+from local_stack.warehouse.server import WarehouseServer
+
+
+def main() -> int:
+    """Run the server. The first line on stdout is `listening on 127.0.0.1:PORT`."""
+    parser = argparse.ArgumentParser(prog="python -m local_stack.warehouse", description="Local warehouse server")
+    parser.add_argument("--data-dir", type=Path, required=True, help="where the DuckDB file lies; made mode 0700")
+    parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
+    parser.add_argument("--token-file", type=Path, required=True, help="mode 0600; callers send its content")
+    parser.add_argument("--project", default="local", help="the project that three-part table names must name")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.umask(0o077)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        token = read_secret_file(arguments.token_file)
+        engine = Engine(arguments.data_dir, SystemClock(), project=arguments.project)
+    except (OSError, ValueError) as error:
+        return _failed(error)
+    try:
+        server = WarehouseServer(engine, token, port=arguments.port)
+    except OSError as error:
+        engine.close()
+        return _failed(error)
+    print(f"listening on 127.0.0.1:{server.port}", flush=True)
+    stopped.wait()
+    engine.jobs.close()  # first, so that nobody waits for a job while the server drains
+    server.shutdown()
+    engine.close()
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    print(f"warehouse: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""Datasets and tables: each dataset a DuckDB schema, each table a DuckDB table, and beside them what DuckDB has no place for (labels,
+etags, partitioning, expiry, GoogleSQL's column types)."""
+
+import contextlib
+import json
+import re
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import duckdb
+
+from common.clock import Clock
+from common.errors import ObjectExists, ObjectNotFound, PreconditionLost, Terminal, WarehouseError
+from common.warehouse.local_wire import decode, encode
+from common.warehouse.warehouse import Column, Dataset, Table, TableRef, TableSpec
+from local_stack.warehouse.column_types import duckdb_type, quote
+from local_stack.warehouse.database import METADATA, Database, translated
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,1024}", re.ASCII)
+_RESERVED = frozenset({METADATA, "main", "temp", "system", "information_schema", "pg_catalog", "pg_temp"})
+PARTITION_TYPES = frozenset({"DATE", "TIMESTAMP"})
+
+
+class Catalog:
+    """Safe to use from many threads. Changes are serialised among themselves and never wait for a job."""
+
+    def __init__(self, database: Database, clock: Clock, *, project: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._project = project
+        self._changing = threading.Lock()
+
+    def create_dataset(
+        self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = ""
+    ) -> Dataset:
+        """Raises ObjectExists, Terminal for a name that cannot be had."""
+        if not _NAME.fullmatch(dataset_id) or dataset_id.lower() in _RESERVED:
+            raise Terminal(f"{dataset_id!r} cannot be a dataset's name")
+        with self._changing, self._database.transaction() as cursor:
+            taken = f"SELECT dataset_id FROM {METADATA}.datasets WHERE lower(dataset_id) = lower(?)"
+            if cursor.execute(taken, [dataset_id]).fetchone():
+                raise ObjectExists("A dataset of that name exists")
+            dataset = Dataset(dataset_id, location, dict(labels), self._clock.now(), uuid.uuid4().hex)
+            cursor.execute(f"CREATE SCHEMA {quote(dataset_id)}")
+            cursor.execute(
+                f"INSERT INTO {METADATA}.datasets VALUES (?, ?, ?, ?, ?, ?)",
+                [dataset_id, location, json.dumps(dict(labels)), description, dataset.create_time, dataset.etag],
+            )
+        return dataset
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """Raises ObjectNotFound."""
+        for dataset in self._datasets("WHERE dataset_id = ?", [dataset_id]):
+            return dataset
+        raise ObjectNotFound("No such dataset")
+
+    def list_datasets(self, label: str) -> list[Dataset]:
+        """Every dataset that carries the label, by name."""
+        return [dataset for dataset in self._datasets("ORDER BY dataset_id", []) if label in dataset.labels]
+
+    def set_labels(self, dataset_id: str, etag: str, labels: Mapping[str, str]) -> Dataset:
+        """Raises PreconditionLost, ObjectNotFound."""
+        with self._changing:
+            dataset = self.get_dataset(dataset_id)
+            if dataset.etag != etag:
+                raise PreconditionLost("The dataset changed since it was read")
+            merged = json.dumps({**dataset.labels, **labels})
+            with self._database.transaction() as cursor:
+                change = f"UPDATE {METADATA}.datasets SET labels = ?, etag = ? WHERE dataset_id = ?"
+                cursor.execute(change, [merged, uuid.uuid4().hex, dataset_id])
+            return self.get_dataset(dataset_id)
+
+    def create_table(self, ref: TableRef, spec: TableSpec) -> None:
+        """Raises ObjectExists, ObjectNotFound (its dataset), Terminal for a specification that cannot be had."""
+        with self._changing:
+            self.get_dataset(self._own(ref).dataset)
+            self._drop_if_expired(ref)
+            with self._database.transaction() as cursor:
+                try:
+                    self.put(cursor, ref, spec)
+                except duckdb.CatalogException as error:
+                    raise ObjectExists("A table of that name exists") from error
+
+    def put(
+        self, cursor: duckdb.DuckDBPyConnection, ref: TableRef, spec: TableSpec, *, expire_time: datetime | None = None
+    ) -> None:
+        """Create a table in the caller's transaction. Raises duckdb.CatalogException where it exists."""
+        _check(ref, spec)
+        columns = ", ".join(_definition(column) for column in spec.columns)
+        cursor.execute(f"CREATE TABLE {self.sql_name(ref)} ({columns})")
+        record = (
+            f"INSERT INTO {METADATA}.tables VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (dataset_id, table_id) DO UPDATE SET spec = excluded.spec, expire_time = excluded.expire_time"
+        )
+        cursor.execute(record, [ref.dataset, ref.table, encode(spec).decode(), expire_time])
+
+    def rename(
+        self, cursor: duckdb.DuckDBPyConnection, fresh: TableRef, ref: TableRef, *, expire_time: datetime | None
+    ) -> None:
+        """Put a table in place of another, in the caller's transaction."""
+        self.remove(cursor, self._own(ref))
+        cursor.execute(f"ALTER TABLE {self.sql_name(fresh)} RENAME TO {quote(ref.table)}")
+        change = f"UPDATE {METADATA}.tables SET table_id = ?, expire_time = ? WHERE dataset_id = ? AND table_id = ?"
+        cursor.execute(change, [ref.table, expire_time, fresh.dataset, fresh.table])
+
+    def find(self, ref: TableRef) -> tuple[TableSpec, datetime | None]:
+        """A table's specification and expiry. Raises ObjectNotFound, also for one that has expired."""
+        select = f"SELECT spec, expire_time::VARCHAR FROM {METADATA}.tables WHERE dataset_id = ? AND table_id = ?"
+        own = self._own(ref)
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            row = cursor.execute(select, [own.dataset, own.table]).fetchone()
+        expire_time = _time(row[1]) if row else None
+        if row is None or (expire_time is not None and expire_time <= self._clock.now()):
+            raise ObjectNotFound("No such table")
+        spec: TableSpec = decode(TableSpec, row[0].encode())
+        return spec, expire_time
+
+    def get_table(self, ref: TableRef) -> Table:
+        """Raises ObjectNotFound."""
+        spec, expire_time = self.find(ref)
+        return Table(ref, spec, self.count(ref), expire_time)
+
+    def count(self, ref: TableRef) -> int:
+        """The rows of a table that exists."""
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            row = cursor.execute(f"SELECT count(*) FROM {self.sql_name(ref)}").fetchone()
+        return int(row[0]) if row else 0
+
+    def delete_table(self, ref: TableRef) -> None:
+        """No error where there is none."""
+        with self._changing, self._database.transaction() as cursor:
+            self.remove(cursor, self._own(ref))
+
+    def remove(self, cursor: duckdb.DuckDBPyConnection, ref: TableRef) -> None:
+        """Delete a table in the caller's transaction, if there is one."""
+        known = f"DELETE FROM {METADATA}.tables WHERE dataset_id = ? AND table_id = ?"
+        removed = cursor.execute(known, [ref.dataset, ref.table]).fetchone()
+        if removed and removed[0]:
+            cursor.execute(f"DROP TABLE {self.sql_name(ref)}")
+
+    def sweep(self) -> int:
+        """Delete the tables that have expired and say how many; one that is being written is left for the next time."""
+        select = f"SELECT dataset_id, table_id FROM {METADATA}.tables WHERE expire_time <= ?"
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            expired = [TableRef(*row) for row in cursor.execute(select, [self._clock.now()]).fetchall()]
+        swept = 0
+        for ref in expired:
+            with contextlib.suppress(WarehouseError), self._changing:
+                swept += self._drop_if_expired(ref)
+        return swept
+
+    def sql_name(self, ref: TableRef) -> str:
+        """The table's name in DuckDB's SQL. Raises ObjectNotFound for another project's."""
+        own = self._own(ref)
+        return f"{quote(own.dataset)}.{quote(own.table)}"
+
+    def _own(self, ref: TableRef) -> TableRef:
+        if ref.project not in (None, self._project):
+            raise ObjectNotFound("No such table: it is of another project")
+        return TableRef(ref.dataset, ref.table)
+
+    def _drop_if_expired(self, ref: TableRef) -> bool:
+        with self._database.transaction() as cursor:
+            gone = f"SELECT 1 FROM {METADATA}.tables WHERE dataset_id = ? AND table_id = ? AND expire_time <= ?"
+            if not cursor.execute(gone, [ref.dataset, ref.table, self._clock.now()]).fetchone():
+                return False
+            self.remove(cursor, TableRef(ref.dataset, ref.table))
+        return True
+
+    def _datasets(self, where: str, values: Sequence[Any]) -> list[Dataset]:
+        select = f"SELECT dataset_id, location, labels, create_time::VARCHAR, etag FROM {METADATA}.datasets {where}"
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            rows = cursor.execute(select, values).fetchall()
+        return [
+            Dataset(name, location, json.loads(labels), datetime.fromisoformat(created), etag)
+            for name, location, labels, created, etag in rows
+        ]
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _definition(column: Column) -> str:
+    # An array is never NULL in BigQuery.
+    ending = {"REQUIRED": " NOT NULL", "REPEATED": " DEFAULT []", "NULLABLE": ""}[column.mode]
+    return f"{quote(column.name)} {duckdb_type(column)}{ending}"
+
+
+def _check(ref: TableRef, spec: TableSpec) -> None:
+    if not _NAME.fullmatch(ref.table):
+        raise Terminal(f"{ref.table!r} cannot be a table's name")
+    if not spec.columns:
+        raise Terminal("A table needs a column")
+    columns = {column.name: column for column in spec.columns}
+    if len({name.lower() for name in columns}) != len(spec.columns):
+        raise Terminal("Two columns have the same name")
+    if any(column.type == "RECORD" and not column.fields for column in spec.columns):
+        raise Terminal("A RECORD needs fields")
+    partition = columns.get(spec.partition_column) if spec.partition_column is not None else None
+    if spec.partition_column is not None and (
+        partition is None or partition.type not in PARTITION_TYPES or partition.mode == "REPEATED"
+    ):
+        raise Terminal("A table is partitioned by a DATE or TIMESTAMP column")
+    if not set(spec.clustering) <= set(columns):
+        raise Terminal("A table is clustered by columns of its own")

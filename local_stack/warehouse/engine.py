@@ -1,0 +1,77 @@
+"""The local warehouse in one process: the DuckDB file, what is in it, its jobs and its streams."""
+
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+
+from common.clock import Clock
+from common.errors import Terminal
+from common.warehouse.local_wire import Read, Upload
+from common.warehouse.warehouse import TableRef
+from local_stack.warehouse.catalog import Catalog
+from local_stack.warehouse.database import Database
+from local_stack.warehouse.jobs import Jobs
+from local_stack.warehouse.planning import Plan, Planner
+from local_stack.warehouse.reading import Reading
+from local_stack.warehouse.writing import Writer
+
+FILE = "warehouse.duckdb"
+LARGEST_BATCH_ROWS = 8192
+LIST_SECONDS = 60.0
+SWEEP_SECONDS = 60.0
+
+
+class Engine:
+    """Owns the file: raises OSError where another process has it. Safe to use from many threads."""
+
+    def __init__(self, data_dir: Path, clock: Clock, *, project: str = "local") -> None:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._database = Database(data_dir / FILE)
+        self.catalog = Catalog(self._database, clock, project=project)
+        self._planner = Planner(self.catalog, project=project)
+        self._writer = Writer(self.catalog, self._planner)
+        self.jobs = Jobs(self._database, self._writer.work)
+        self._closing = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._sweeper.start()
+
+    def read(self, request: Read) -> tuple[Plan, Reading]:
+        """Start a SELECT. Raises Terminal, Transient; the stream does too."""
+        plan = self._planner.plan(request.statement, max_bytes_billed=request.max_bytes_billed)
+        if plan.translation.kind != "SELECT":
+            raise Terminal("Only a SELECT can be read")
+        rows = min(max(request.page_size, 1), LARGEST_BATCH_ROWS)
+        return plan, Reading(
+            self._database,
+            plan.translation.sql,
+            plan.translation.values,
+            batch_rows=rows,
+            timeout_seconds=request.timeout_seconds,
+        )
+
+    def list_rows(self, ref: TableRef) -> Reading:
+        """Start reading all rows of a table. Raises ObjectNotFound."""
+        columns = self.catalog.find(ref)[0].columns
+        sql = f"SELECT * FROM {self.catalog.sql_name(ref)}"
+        return Reading(
+            self._database, sql, columns=columns, batch_rows=LARGEST_BATCH_ROWS, timeout_seconds=LIST_SECONDS
+        )
+
+    def upload(self, request: Upload, rows: pa.RecordBatchReader) -> int:
+        """Replace a table by rows, or make it of them, atomically, and say how many. Columns are matched by name. Raises Terminal."""
+        with self._database.transaction() as cursor:
+            return self._writer.upload(cursor, request, rows)
+
+    def close(self) -> None:
+        """Stop the jobs, write everything to the file and release it."""
+        self._closing.set()
+        self._sweeper.join()
+        self.jobs.close()
+        self._database.close()
+
+    def _sweep(self) -> None:
+        while True:
+            self.catalog.sweep()
+            if self._closing.wait(SWEEP_SECONDS):
+                return

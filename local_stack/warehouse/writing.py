@@ -1,0 +1,110 @@
+"""What the two kinds of job do inside their transaction. Rows stay in DuckDB throughout."""
+
+from datetime import date, timedelta
+
+import duckdb
+import pyarrow as pa
+
+from common.errors import ObjectNotFound, Terminal
+from common.warehouse.local_wire import Upload
+from common.warehouse.warehouse import Column, Destination, Job, JobResult, QueryJob, ReplaceJob, TableRef, TableSpec
+from local_stack.warehouse.catalog import Catalog
+from local_stack.warehouse.column_types import column_of, quote
+from local_stack.warehouse.planning import Plan, Planner
+
+
+class Writer:
+    """Runs a job's statements on a cursor, in the transaction that is open there."""
+
+    def __init__(self, catalog: Catalog, planner: Planner) -> None:
+        self._catalog = catalog
+        self._planner = planner
+
+    def work(self, cursor: duckdb.DuckDBPyConnection, job: Job) -> JobResult:
+        """Do the job. Raises WarehouseErrors and DuckDB's own."""
+        if isinstance(job, ReplaceJob):
+            return JobResult(job.job_id, self._replace(cursor, job), bytes_processed=0, bytes_billed=0)
+        plan = self._planner.plan(job.statement, max_bytes_billed=job.max_bytes_billed)
+        rows = self._query(cursor, job, plan)
+        return JobResult(job.job_id, rows, plan.bytes_processed, plan.bytes_billed)
+
+    def upload(self, cursor: duckdb.DuckDBPyConnection, request: Upload, rows: pa.RecordBatchReader) -> int:
+        """Put rows from outside in place of a table, and say how many they are."""
+        self._catalog.get_dataset(request.ref.dataset)
+        self._catalog.remove(cursor, request.ref)
+        self._catalog.put(cursor, request.ref, request.spec)
+        cursor.register("uploaded_rows", rows)
+        insert = f"INSERT INTO {self._catalog.sql_name(request.ref)} BY NAME SELECT * FROM uploaded_rows"
+        return _count(cursor.execute(insert))
+
+    def _query(self, cursor: duckdb.DuckDBPyConnection, job: QueryJob, plan: Plan) -> int:
+        translation = plan.translation
+        if job.destination is not None:
+            if translation.kind != "SELECT":
+                raise Terminal("Only a SELECT has a destination")
+            return self._stage(cursor, job.destination, plan)
+        if translation.kind == "SELECT":  # run to its end, as BigQuery would, and keep nothing
+            for _ in cursor.sql(translation.sql, params=translation.values).to_arrow_reader():
+                pass
+            return 0
+        return _count(cursor.execute(translation.sql, translation.values))
+
+    def _stage(self, cursor: duckdb.DuckDBPyConnection, destination: Destination, plan: Plan) -> int:
+        translation = plan.translation
+        selected = cursor.sql(translation.sql, params=translation.values)
+        columns = tuple(column_of(name, kind) for name, kind in zip(selected.columns, selected.types, strict=True))
+        spec = TableSpec(columns, destination.partition_column, destination.clustering)
+        table = destination.table
+        fresh = TableRef(table.dataset, f"{table.table}--new", table.project)  # the SELECT may read what it replaces
+        self._catalog.put(cursor, fresh, spec)
+        rows = _count(
+            cursor.execute(f"INSERT INTO {self._catalog.sql_name(fresh)} {translation.sql}", translation.values)
+        )
+        self._catalog.rename(cursor, fresh, table, expire_time=destination.expire_time)
+        return rows
+
+    def _replace(self, cursor: duckdb.DuckDBPyConnection, job: ReplaceJob) -> int:
+        source, _ = self._catalog.find(job.source)
+        staged = self._catalog.sql_name(job.source)
+        partition = source.partition_column
+        if job.partition is not None and partition is None:
+            raise Terminal("The table of staged rows is not partitioned")
+        within = "TRUE" if job.partition is None else _within(source, job.partition)
+        outside = cursor.execute(f"SELECT count(*) FROM {staged} WHERE ({within}) IS NOT TRUE").fetchone()
+        if outside and outside[0]:
+            raise Terminal("Staged rows lie outside the partition that they replace", reason="ROWS_OUTSIDE_PARTITION")
+        self._ensure(cursor, job.destination, source)
+        destination = self._catalog.sql_name(job.destination)
+        cursor.execute(f"DELETE FROM {destination} WHERE {within}")
+        return _count(cursor.execute(f"INSERT INTO {destination} BY NAME SELECT * FROM {staged}"))
+
+    def _ensure(self, cursor: duckdb.DuckDBPyConnection, ref: TableRef, source: TableSpec) -> None:
+        try:
+            existing, _ = self._catalog.find(ref)
+        except ObjectNotFound:
+            self._catalog.get_dataset(ref.dataset)
+            self._catalog.put(cursor, ref, source)
+            return
+        if existing.partition_column != source.partition_column:
+            raise Terminal("The staged rows are partitioned otherwise than the table they are to be published in")
+        if _shape(existing.columns) != _shape(source.columns):
+            raise Terminal("The staged rows have other columns than the table they are to be published in")
+
+
+def _within(spec: TableSpec, day: date) -> str:
+    """A condition that holds for the rows of one day; in UTC for a TIMESTAMP."""
+    column = next(column for column in spec.columns if column.name == spec.partition_column)
+    if column.type == "DATE":
+        return f"{quote(column.name)} = DATE '{day}'"
+    start, end = f"TIMESTAMPTZ '{day} 00:00:00+00'", f"TIMESTAMPTZ '{day + timedelta(days=1)} 00:00:00+00'"
+    return f"{quote(column.name)} >= {start} AND {quote(column.name)} < {end}"
+
+
+def _shape(columns: tuple[Column, ...]) -> frozenset[tuple[object, ...]]:
+    """What two tables must share: names and types, whatever their order, descriptions and NOT NULLs."""
+    return frozenset((c.name, c.type, c.mode == "REPEATED", _shape(c.fields)) for c in columns)
+
+
+def _count(cursor: duckdb.DuckDBPyConnection) -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
