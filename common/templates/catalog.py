@@ -77,9 +77,7 @@ class Catalog:
 
     async def watch(self) -> None:
         """Reload on changes, until cancelled."""
-        changes = awatch(
-            self._configs_dir, debounce=400, rust_timeout=_RESCAN_MS, yield_on_timeout=True, raise_interrupt=False
-        )
+        changes = awatch(self._configs_dir, debounce=400, rust_timeout=_RESCAN_MS, yield_on_timeout=True)
         async for _ in changes:
             try:
                 await asyncio.to_thread(self.load)

@@ -22,17 +22,24 @@ class Fault:
 def validation_faults(error: ValidationError, path: Path = ()) -> list[Fault]:
     """What Pydantic found below `path`, without the values that it found."""
     faults = []
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        location = (*path, *detail["loc"])
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    for detail in details:
+        place = detail["loc"]
+        if detail["type"] == "too_short" and any(
+            other["loc"][: len(place)] == place for other in details if other != detail
+        ):
+            continue  # Pydantic counts the valid members only.
         match detail["type"]:
             case "extra_forbidden":
-                reason = f"unknown key {location[-1]!r}"
+                reason = f"unknown key {place[-1]!r}"
             case "missing":
-                reason = f"{location[-1]!r} is missing"
+                reason = f"{place[-1]!r} is missing"
+            case "union_tag_not_found":
+                reason = "'type' is missing"
             case _:
-                key = next((part for part in reversed(location) if isinstance(part, str)), "template")
+                key = next((part for part in reversed((*path, *place)) if isinstance(part, str)), "template")
                 reason = f"{key}: {detail['msg'].removeprefix('Value error, ')}"
-        faults.append(Fault(location, reason))
+        faults.append(Fault((*path, *place), reason))
     return faults
 
 

@@ -48,8 +48,8 @@ def parse_select(sql: str) -> exp.Query:
         statements = sqlglot.parse(sql, read="bigquery")
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
-        reason = str(first.get("description", "")).partition(" but got <")[0]
-        raise TextRefused(f"is not GoogleSQL: {reason}", int(first.get("line") or 1) - 1) from None
+        description = str(first.get("description", "")).partition(" but got <")[0]
+        raise TextRefused(f"is not GoogleSQL: {description}", int(first.get("line") or 1) - 1) from None
     except (TokenError, RecursionError):
         raise TextRefused("is not GoogleSQL") from None
     if len(statements) != 1:

@@ -91,7 +91,7 @@ def test_a_good_template_loads_and_says_what_it_publishes_and_reads(load: Load) 
         ("    timeout: 90s", "    max_bytes_billed: 10GB", 21, "max_bytes_billed: must be an amount such as"),
         ("    timeout: 90s", "    depends_on: [third]", 21, "third is no step"),
         ("    timeout: 90s", "    depends_on: [first]", 9, "the steps wait for each other: first <- first"),
-        ("    type: dq\n", "", 22, "Unable to extract tag"),
+        ("    type: dq\n", "", 22, "'type' is missing"),
         ("    type: dq", "    type: shell", 22, "Input tag 'shell'"),
         ("    table: cost_daily\n", "", 22, "'table' is missing"),
         ("    table: cost_daily", "    table: tenant_settings", 24, "table: metadata and staging tables are not allowed"),
