@@ -3,7 +3,6 @@
 Datasets and tables are here; jobs, replacements, rows, types and errors have files of their own, `bigquery_*.py`.
 """
 
-import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import Any
 from google.auth.credentials import Credentials
 from google.cloud import bigquery
 
-from common.errors import ObjectNotFound, WarehouseError
+from common.errors import ObjectNotFound, PreconditionLost
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import BigQueryJobs
 from common.warehouse.bigquery_replace import BigQueryReplacement
@@ -81,6 +80,8 @@ class BigQueryWarehouse:
 
     async def set_labels(self, dataset: Dataset, labels: Mapping[str, str]) -> Dataset:
         """Set labels under `If-Match` of the dataset's etag. Raises PreconditionLost, ObjectNotFound."""
+        if not dataset.etag:
+            raise PreconditionLost("The dataset was listed, not read: its etag is not known")
         name = bigquery.DatasetReference(self._client.project, dataset.dataset_id)
         changed = bigquery.Dataset.from_api_repr(
             {
@@ -143,8 +144,7 @@ class BigQueryWarehouse:
         labels: Mapping[str, str] | None = None,
         timeout_seconds: float = 60.0,
     ) -> RowStream:
-        """Run a SELECT and stream its rows from the temporary table that BigQuery keeps its result in. The job is cancelled when the
-        caller is, or when it does not end in time."""
+        """Run a SELECT and stream its rows from the temporary table that BigQuery keeps its result in."""
         job = QueryJob(
             job_id=f"read-{uuid.uuid4()}",
             statement=statement,
@@ -152,16 +152,9 @@ class BigQueryWarehouse:
             max_bytes_billed=max_bytes_billed,
             timeout_seconds=timeout_seconds,
         )
-        await self._jobs.query(job)
-        try:
-            done = await self._jobs.finished(job.job_id, timeout_seconds=timeout_seconds)
-        except (WarehouseError, asyncio.CancelledError):
-            with suppress(WarehouseError):
-                await self._jobs.cancel(job.job_id)
-            raise
+        done = await self._jobs.select(job)
         table = await self._calls.run(self._client.get_table, done.destination)
-        processed = getattr(done, "total_bytes_processed", None) or 0
-        return BigQueryRows(self._calls, table, page_size=page_size, bytes_processed=processed)
+        return BigQueryRows(self._calls, table, page_size=page_size, bytes_processed=done.total_bytes_processed or 0)
 
     async def close(self) -> None:
         """Release connections and threads."""

@@ -7,12 +7,12 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/Job
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from google.cloud import bigquery
 
-from common.errors import ObjectNotFound, Terminal, Transient
+from common.errors import JobAborted, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_errors import job_error
 from common.warehouse.bigquery_types import layout, parameter_resource, reference
@@ -53,6 +53,19 @@ class BigQueryJobs:
             job_config=bigquery.QueryJobConfig.from_api_repr(config),
             job_retry=None,
         )
+
+    async def select(self, job: QueryJob) -> bigquery.QueryJob:
+        """Run a SELECT to its end. It has no effect, so one that was aborted or lost is a plain Transient. It is cancelled when its caller
+        is, and when it does not end in time."""
+        await self.query(job)
+        try:
+            return cast(bigquery.QueryJob, await self.finished(job.job_id, timeout_seconds=job.timeout_seconds))
+        except (JobAborted, ObjectNotFound) as error:
+            raise Transient("The warehouse had a passing fault") from error
+        except (Transient, asyncio.CancelledError):
+            with suppress(WarehouseError):
+                await self.cancel(job.job_id)
+            raise
 
     async def start(self, insert: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Insert a job. A table that does not exist is the job's failure, whether BigQuery says so at once or later."""
@@ -113,7 +126,8 @@ class BigQueryJobs:
         table = bigquery.Table(job.destination)
         with suppress(ObjectNotFound):
             if EXPIRE_LABEL in job.labels:
-                table.expires = datetime.fromtimestamp(int(job.labels[EXPIRE_LABEL]), UTC)
+                wanted = datetime.fromtimestamp(int(job.labels[EXPIRE_LABEL]), UTC)
+                table.expires = max(wanted, datetime.now(UTC) + timedelta(minutes=1))  # A past time is refused.
                 table = await self._calls.run(self._client.update_table, table, ["expires"])
             else:
                 table = await self._calls.run(self._client.get_table, table.reference)

@@ -70,8 +70,7 @@ class BigQueryReplacement:
             labels=self._job.labels,
             timeout_seconds=self._job.timeout_seconds,
         )
-        await self._jobs.query(query)
-        counted = await self._jobs.finished(query.job_id, timeout_seconds=query.timeout_seconds)
+        counted = await self._jobs.select(query)
         (counts,) = await self._calls.run(all_rows, self._client, counted.destination)
         outside = int(str(counts["staged"])) - int(str(counts["inside"]))
         if outside:

@@ -19,7 +19,7 @@ class _Fault:
 
 @dataclass
 class Faults:
-    """What goes wrong next."""
+    """What goes wrong next. A job's id may be given by its first characters: the adapter completes some at random."""
 
     _requests: dict[str, _Fault] = field(default_factory=dict)
     _lost_answers: dict[str, _Fault] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Faults:
 
     def _take(self, faults: dict[str, _Fault], key: str) -> _Fault | None:
         with self._lock:
-            fault = faults.get(key)
+            fault = next((fault for prefix, fault in faults.items() if key.startswith(prefix)), None)
             if fault is None or not fault.remaining:
                 return None
             fault.remaining -= 1

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient
+from common.errors import JobAborted, ObjectExists, ObjectNotFound, PreconditionLost, Terminal, Transient
 from common.warehouse.bigquery import BigQueryWarehouse
 from common.warehouse.warehouse import Destination, QueryJob, ReplaceJob, Statement, TableRef
 from tests.stubs.bigquery import LOCATION, BigQueryStub, connect
@@ -142,6 +142,30 @@ async def test_a_replacement_that_died_before_its_copy_is_submitted_again(
     with pytest.raises(Transient):
         await warehouse.submit(replacement)
     assert await finish(warehouse, replacement) == 1
+
+
+@pytest.mark.parametrize("fault", ["fail_job", "lose_job"])
+async def test_a_check_that_fails_in_passing_does_not_use_up_the_attempt(
+    stub: BigQueryStub, warehouse: BigQueryWarehouse, fault: str
+) -> None:
+    staged = await stage(warehouse, "_stage", "SELECT DATE '2025-11-15' AS day")
+    replacement = ReplaceJob("publish", staged, TableRef(DATASET, "costs"), DAY)
+    if fault == "fail_job":
+        stub.faults.fail_job("publish-rows", "backendError")
+    else:
+        stub.faults.lose_job("publish-rows")
+    with pytest.raises(Transient) as caught:
+        await warehouse.submit(replacement)
+    assert not isinstance(caught.value, JobAborted)
+    assert await finish(warehouse, replacement) == 1
+
+
+async def test_a_listed_dataset_cannot_be_labelled(warehouse: BigQueryWarehouse) -> None:
+    created = await warehouse.create_dataset("listed", location=LOCATION, labels={"convergence": "ready"})
+    (listed,) = await warehouse.list_datasets(label="convergence")
+    with pytest.raises(PreconditionLost):
+        await warehouse.set_labels(listed, {"convergence": "deleted"})
+    assert await warehouse.get_dataset("listed") == created
 
 
 async def test_a_reader_that_is_cancelled_cancels_its_job(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:

@@ -115,10 +115,12 @@ def test_every_error_of_the_client_is_translated() -> None:
     def kinds(root: type[Exception]) -> list[type[Exception]]:
         return [root, *(kind for child in root.__subclasses__() for kind in kinds(child))]
 
+    arguments: dict[type[Exception], tuple[object, ...]] = {
+        api.RetryError: ("no", None),
+        requests.JSONDecodeError: ("no", "", 0),
+    }
     for kind in (kind for root in VENDOR_ERRORS for kind in kinds(root)):
-        error = kind("no", cause=None) if kind is api.RetryError else kind.__new__(kind, "no")
-        if isinstance(error, api.GoogleAPICallError):
-            api.GoogleAPICallError.__init__(error, "no")
+        error = kind(*arguments.get(kind, ("no",)))
         assert isinstance(request_error(error), WarehouseError), kind
 
 
