@@ -177,6 +177,7 @@ def test_a_faulty_template_is_refused_with_file_line_and_reason(
         ("SELECT 1\nFROM t", 8, "the table t needs its dataset: `{tenant_id}.t` or a source"),
         ("WITH t AS (SELECT * FROM t) SELECT * FROM t", 7, "the table t needs its dataset"),
         ("SELECT (WITH t AS (SELECT 1) SELECT 1 FROM t) FROM t", 7, "the table t needs its dataset"),
+        ("SELECT 1 FROM (SELECT 1 FROM o.x AS {tenant_id}), {tenant_id}.api_keys", 7, "metadata and staging tables are not allowed"),
         ("SELECT * FROM `{tenant_id}.api_keys`", 7, "metadata and staging tables are not allowed"),
         ("SELECT * FROM `{tenant_id}.API_Keys`", 7, "metadata and staging tables are not allowed"),
         ("SELECT * FROM {tenant_id}._stage_x", 7, "metadata and staging tables are not allowed"),
