@@ -1,6 +1,7 @@
 """`run_once` over both warehouses: an effect happens once, whoever asks for it and however often."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -52,6 +53,23 @@ async def test_concurrent_processes_run_an_effect_once(connect: Connect, table: 
     results = await asyncio.gather(*(effect.run(processes[i % 4]) for i in range(12)))
     assert len(set(results)) == 1
     assert len(await processes[0].list_rows(table)) == 1
+
+
+async def test_concurrent_changes_of_one_row_all_happen_once(connect: Connect, table: TableRef) -> None:
+    processes, changes = [connect() for _ in range(4)], [new_id("change") for _ in range(8)]
+    await Effect(table).run(processes[0])
+
+    def change(work: str) -> Callable[[int], Job]:
+        statement = Statement(f"UPDATE `{table}` SET id = id + 1 WHERE TRUE")
+        return lambda attempt: QueryJob(f"{work}-{attempt}", statement)
+
+    await asyncio.gather(
+        *(
+            run_once(processes[i % 4], change(work), deadline_seconds=60, max_attempts=50, clock=SystemClock())
+            for i, work in enumerate(changes)
+        )
+    )
+    assert await processes[0].list_rows(table) == [{"id": 9}]
 
 
 async def test_a_terminal_failure_is_not_tried_again(warehouse: Warehouse, table: TableRef) -> None:

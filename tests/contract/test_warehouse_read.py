@@ -79,6 +79,11 @@ async def test_a_select_that_does_not_compile_is_terminal(warehouse: Warehouse, 
         await warehouse.read(Statement(sql))
 
 
+async def test_a_select_from_a_table_that_does_not_exist_is_terminal(warehouse: Warehouse, dataset: str) -> None:
+    with pytest.raises(Terminal):
+        await warehouse.read(Statement(f"SELECT id FROM `{dataset}.no_such_table`"))
+
+
 async def test_a_select_is_given_up_after_its_timeout(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError):
         await warehouse.read(Statement(SLOW), timeout_seconds=0.3)
