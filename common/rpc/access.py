@@ -30,6 +30,11 @@ class Access:
             raise ScopeMissing(self.scope)
 
 
+def service_of(method: str) -> str:
+    """The full service name of a full method name, `/package.Service/Method`."""
+    return method.split("/")[1]
+
+
 def access_rules(service_names: Iterable[str]) -> dict[str, Access]:
     """The rule of every method of these services, by full method name (`/package.Service/Method`).
 

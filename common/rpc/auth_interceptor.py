@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from common.errors import Unauthenticated
-from common.rpc.access import OPEN_SERVICES, Access
+from common.rpc.access import OPEN_SERVICES, Access, service_of
 from common.rpc.around import Around, Context
 from common.rpc.caller import Caller, set_current_caller
 from common.rpc.metadata import metadata_value
@@ -37,7 +37,7 @@ def authenticated(authenticator: Authenticator, rules: Mapping[str, Access]) -> 
             caller = await authenticator.authenticate(api_key)
             set_current_caller(caller)
             rule.check(caller)
-        elif method.split("/")[1] not in OPEN_SERVICES:
+        elif service_of(method) not in OPEN_SERVICES:
             raise Unauthenticated
         yield
 

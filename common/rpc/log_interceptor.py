@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import grpc
 import structlog
 
+from common.rpc.access import OPEN_SERVICES, service_of
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
 from common.rpc.metadata import metadata_value
@@ -39,7 +40,8 @@ async def logged(method: str, context: Context) -> AsyncIterator[None]:
         raise
     finally:
         duration_ms = round((time.perf_counter() - start) * 1000, 3)
-        _log.info("call", method=method, status=status.name, duration_ms=duration_ms, **_who())
+        log = _log.debug if service_of(method) in OPEN_SERVICES else _log.info
+        log("call", method=method, status=status.name, duration_ms=duration_ms, **_who())
 
 
 def _who() -> dict[str, str | None]:
