@@ -1,12 +1,21 @@
 """How a stack starts and ends. Every test is a life of its own, on one state folder, so that the sample is loaded once."""
 
+import asyncio
+import contextlib
 import re
 import signal
 import socket
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import grpc
 import pytest
 
+from common.secret import Secret
+from convergence.pipeline.v1 import run_pb2
+from local_stack.api_client import ApiClient
+from local_stack.main_job import TABLE, TEMPLATE
+from local_stack.sample_catalog import PROFILES
 from tests.e2e.stack import PARTS, Up, eventually, is_alive
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -85,3 +94,32 @@ def test_bad_settings_are_named(tmp_path: Path) -> None:
         assert "tenant_port" in up.output
         assert "start_timeout_seconds" in up.output
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_was_acknowledged_survives_a_killed_supervisor(state: Path) -> None:
+    tenant, day = PROFILES[0].tenant_id, "2025-10-03"
+    with Up(state) as up:
+        async with clients(up) as connect:
+            admin = connect((state / "admin_api_key").read_text())
+            key = (await admin.onboard(tenant)).api_key
+            run_id = await connect(key).run_template(tenant, TEMPLATE, day)
+            run = [run async for run in connect(key).watch(run_id)][-1]
+            rows = await connect(key).read_table(tenant, TABLE, day)
+        up.process.kill()
+        up.wait()
+    with Up(state) as up:
+        async with clients(up) as connect:
+            again = await connect(key).get_run(run_id)
+            assert again.status == run.status == run_pb2.Run.COMPLETE
+            assert len(rows) > 0
+            assert await connect(key).read_table(tenant, TABLE, day) == rows
+
+
+@contextlib.asynccontextmanager
+async def clients(up: Up) -> AsyncIterator[Callable[[str], ApiClient]]:
+    addresses = await asyncio.to_thread(up.until_ready)
+    async with (
+        grpc.aio.insecure_channel(addresses["tenant_service"]) as tenants,
+        grpc.aio.insecure_channel(addresses["pipeline_service"]) as pipelines,
+    ):
+        yield lambda key: ApiClient(tenants, pipelines, Secret(key))
