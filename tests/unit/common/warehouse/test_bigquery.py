@@ -177,7 +177,7 @@ async def test_a_reader_that_is_cancelled_cancels_its_job(stub: BigQueryStub, wa
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    assert stub.requests[-1] == "jobs.cancel"
+    assert "jobs.cancel" in stub.requests
 
 
 async def test_datasets_are_listed_over_all_pages(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:
