@@ -46,13 +46,15 @@ def load(settings_class: type[AnySettings]) -> AnySettings:
         return settings_class()
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    # One malformed field keeps the checks of the whole class from running, but not those of the classes that it inherits from.
+    # One malformed field keeps the checks of the whole class from running, but not those of the classes that it inherits from. What is
+    # missing the class itself has told: it may have a default for what a part of it lacks.
     for part in settings_class.__mro__[1:]:
         if issubclass(part, Settings):
             try:
                 part()
             except ValidationError as error:
-                details += error.errors(include_url=False, include_input=False)
+                more = error.errors(include_url=False, include_input=False)
+                details += [detail for detail in more if detail["type"] != "missing"]
     problems = dict.fromkeys(_problem(settings_class, detail) for detail in details)
     raise SystemExit("\n".join(["These settings, from the environment or .env, need mending:", *problems]))
 

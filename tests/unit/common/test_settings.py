@@ -25,7 +25,14 @@ class StoreSettings(Settings):
         return self
 
 
-class ServiceSettings(StoreSettings):
+class ListenSettings(Settings):
+    """A part without the default that each service has."""
+
+    address: str
+    """Where to listen."""
+
+
+class ServiceSettings(StoreSettings, ListenSettings):
     """What a service has of its own."""
 
     port: int = Field(ge=1, le=65535)
@@ -36,6 +43,8 @@ class ServiceSettings(StoreSettings):
     """A variable with a name of its own."""
     admin_key_hashes: CommaSeparated = ()
     """SHA-256 of each admin key."""
+    address: str = "here"
+    """Where this service listens."""
     peer: PlaintextEndpoint = "127.0.0.1:1"
     """Another service."""
 
@@ -81,6 +90,7 @@ def test_every_problem_is_reported_at_once_by_the_name_of_its_variable(monkeypat
         "CONVERGENCE_PEER: is beyond the loopback address",
     ):
         assert message.count(expected) == 1
+    assert "CONVERGENCE_ADDRESS" not in message, "the service has a default for what its part lacks"
 
 
 def test_a_check_of_a_whole_part_is_reported_beside_a_malformed_field(good: pytest.MonkeyPatch) -> None:
