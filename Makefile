@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LOCKS := requirements/production.txt requirements/development.txt
 SOURCES := common tenant_service pipeline_service local_stack tests bench
 PROTOS = $(shell cd protos && find convergence -name '*.proto' | LC_ALL=C sort)
 PROTOS_WITH_SERVICES = $(filter %_service.proto,$(PROTOS))
@@ -15,6 +14,8 @@ PROTOS_WITH_SERVICES = $(filter %_service.proto,$(PROTOS))
 GOOGLE_PROTOS = $(shell $(BIN)/python -c 'import google.api, pathlib; print(pathlib.Path(list(google.api.__path__)[0]).parents[1])')
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $(GOOGLE_PROTOS)
 IMAGE := .build/image.binpb
+STUBS := .build/stubs
+LIST_STUBS = find convergence -name '*_pb2*' -type f ! -path '*/__pycache__/*' | LC_ALL=C sort | xargs sha256sum
 BASELINE := protos/baseline.binpb
 # CI and `make test` read real inputs from here; tests that need them say so where the folder is absent.
 export CONVERGENCE_TEST_DATA ?= $(abspath ../shared/data)
@@ -22,7 +23,8 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check lock clean bench install
+.PHONY: help demo test up check format lint types contracts proto proto-check baseline lock clean bench install
+.NOTPARALLEL:
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,7 +32,7 @@ help: ## List every target
 install: $(STAMP) ## Install everything into .venv
 
 $(STAMP): requirements/development.txt pyproject.toml sdk/pyproject.toml local_stack/pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/development.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e sdk -e .
 	touch $@
@@ -53,37 +55,48 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: $(STAMP)
+lint: $(STAMP) ## Check format and lint (ruff)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(STAMP)
+types: $(STAMP) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-contracts: $(STAMP)
+contracts: $(STAMP) ## Check who imports whom (import-linter)
 	$(BIN)/lint-imports --no-cache
+
+# $(call generate,DIR): the stubs of every .proto, under DIR/convergence
+define generate
+$(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)
+$(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS_WITH_SERVICES)
+endef
 
 proto: $(STAMP) ## Generate sdk/convergence from protos/
 	find sdk/convergence -name '*_pb2*' -delete
-	$(PROTOC) --python_out=sdk --mypy_out=quiet:sdk $(PROTOS)
-	$(PROTOC) --grpc_python_out=sdk --mypy_grpc_out=quiet:sdk $(PROTOS_WITH_SERVICES)
+	$(call generate,sdk)
 
 $(IMAGE): $(STAMP) $(addprefix protos/,$(PROTOS))
 	mkdir -p $(@D)
 	$(PROTOC) --include_imports --include_source_info --descriptor_set_out=$@ $(PROTOS)
 
-proto-check: $(IMAGE) proto
+proto-check: $(IMAGE) ## Check protos/: lint, breaking changes since the baseline, drift of sdk/convergence
 	$(BIN)/buf lint $(IMAGE) --config protos/buf.yaml
 	$(BIN)/buf breaking $(IMAGE) --config protos/buf.yaml --against $(BASELINE)
-	@test -z "$$(git status --porcelain -- sdk/convergence)" || { git status --short -- sdk/convergence; \
-		echo 'sdk/convergence differs from what protos/ generate: commit the output of `make proto`'; exit 1; }
+	rm -rf $(STUBS) && mkdir -p $(STUBS)
+	$(call generate,$(STUBS))
+	@diff <(cd $(STUBS) && $(LIST_STUBS)) <(cd sdk && $(LIST_STUBS)) || { \
+		echo 'sdk/convergence is not what protos/ generate: run `make proto`'; exit 1; }
+
+baseline: $(IMAGE) ## Declare the API as it stands released: from now on `make check` refuses to break it
+	cp $(IMAGE) $(BASELINE)
 
 LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header $(addprefix --no-emit-package convergence-,sdk server local-stack)
 
 lock: ## Pin dependencies anew (needs uv)
-	$(LOCK) --upgrade -o requirements/production.txt
 	$(LOCK) --upgrade --extra local --extra dev -o requirements/development.txt
+	$(LOCK) --constraints requirements/development.txt --extra local -o requirements/local.txt
+	$(LOCK) --constraints requirements/development.txt -o requirements/production.txt
 
 clean: ## Remove .local/, the state of `make up`
 	@if [ -f .local/run/supervisor.pid ] && kill -0 "$$(cat .local/run/supervisor.pid)" 2>/dev/null; then \
