@@ -1,8 +1,8 @@
 """What the engine calls: a step, and the two ends of a run's record. Heartbeats, and translates failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -36,16 +36,12 @@ class Activities:
         attempt = Attempt(
             task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=_worker_is_ending
         )
-        async with _heartbeats():
+        async with _alive():
             start_time = self._clock.now()
             try:
                 await self._steps.run(attempt)
                 await self._records.add_attempt(attempt, start_time=start_time, error=None)
                 return attempt.result()
-            except asyncio.CancelledError:
-                if _worker_is_ending():
-                    raise ApplicationError("The worker was shut down", type="WORKER_SHUTDOWN") from None
-                raise
             except Exception as error:
                 described = as_run_error(error)
                 with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
@@ -55,13 +51,13 @@ class Activities:
     @activity.defn
     async def begin_run(self, run: Run) -> None:
         """Record that a run has begun."""
-        with _as_engine_error():
+        async with _alive(), _translated():
             await self._records.begin_run(run, attempt=activity.info().attempt)
 
     @activity.defn
     async def end_run(self, run: Run) -> None:
         """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
-        with _as_engine_error():
+        async with _alive(), _translated():
             await self._records.end_run(run, attempt=activity.info().attempt)
         stages = [
             stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
@@ -76,8 +72,8 @@ def _worker_is_ending() -> bool:
     return details is not None and details.worker_shutdown
 
 
-@contextmanager
-def _as_engine_error() -> Iterator[None]:
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:
@@ -85,8 +81,9 @@ def _as_engine_error() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    """Tell the engine regularly that this attempt lives, which is also how it hears of a cancellation."""
+async def _alive() -> AsyncIterator[None]:
+    """Tell the engine regularly that this attempt lives, which is also how it hears of a cancellation. The end of the worker is a failure
+    like a passing one: another attempt goes on elsewhere."""
 
     async def beat() -> None:
         while True:
@@ -96,5 +93,9 @@ async def _heartbeats() -> AsyncIterator[None]:
     beating = asyncio.create_task(beat())
     try:
         yield
+    except asyncio.CancelledError:
+        if _worker_is_ending():
+            raise ApplicationError("The worker was shut down", type="WORKER_SHUTDOWN") from None
+        raise
     finally:
         beating.cancel()

@@ -21,7 +21,7 @@ class RequestWorkflow:
     @workflow.run
     async def run(self) -> None:
         """Stay open until 24 h after the start, also where a worker came late."""
-        await workflow.sleep(max(timedelta(0), workflow.info().start_time + REMEMBERED_FOR - workflow.now()))
+        await workflow.sleep(max(timedelta(0), workflow.info().workflow_start_time + REMEMBERED_FOR - workflow.now()))
 
     @workflow.signal(name=BIND_SIGNAL)
     def bind(self, answer: Started) -> None:

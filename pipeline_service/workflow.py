@@ -50,6 +50,7 @@ class RunWorkflow:
             Activities.begin_run,
             self._run(self._state),
             start_to_close_timeout=timedelta(minutes=1),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=_UNTIL_RECORDED,
             cancellation_type=workflow.ActivityCancellationType.ABANDON,
         )
@@ -100,21 +101,25 @@ class RunWorkflow:
         )
 
     async def _record(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
-        """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory."""
+        """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory.
+
+        No local activity: until it ended, it would hold back the memo and keep a worker from shutting down.
+        """
         with suppress(ActivityError):
             await begun
         try:
-            await workflow.execute_local_activity_method(
+            await workflow.execute_activity_method(
                 Activities.end_run,
                 self._run(ended),
                 start_to_close_timeout=timedelta(minutes=1),
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_UNTIL_RECORDED,
             )
         except ActivityError:
             workflow.logger.exception("the end of run %s could not be recorded", self._logging_id)
 
     def _run(self, state: RunState) -> Run:
-        return Run(self._logging_id, workflow.info().start_time, self._header, state)
+        return Run(self._logging_id, workflow.info().workflow_start_time, self._header, state)
 
     def _status(self, step_id: str) -> StepStatus:
         return next(step.status for step in self._state.steps if step.step_id == step_id)

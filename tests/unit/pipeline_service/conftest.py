@@ -1,0 +1,144 @@
+"""A run engine, a worker over the fake warehouse, and a tenant, for each test."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from common.clock import SystemClock
+from common.errors import ConvergenceError
+from common.templates.catalog import default_configs_dir
+from common.warehouse.schemas import load_table_spec
+from common.warehouse.warehouse import TableRef
+from pipeline_service.activities import Activities
+from pipeline_service.engine import Execution, Started
+from pipeline_service.plan import Plan
+from pipeline_service.records import CHECKS, RUNS, STEPS, Records
+from pipeline_service.request_record import Requests
+from pipeline_service.run import Run
+from pipeline_service.run_id import workflow_id_for, workflow_id_of
+from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.dq import DqStep
+from pipeline_service.steps.query import QueryStep
+from pipeline_service.steps.step import Steps
+from pipeline_service.temporal_engine import TemporalEngine
+from pipeline_service.temporal_requests import TemporalRequests
+from pipeline_service.worker import connect, working
+from tests.temporal import DevServer, temporal_address  # noqa: F401 - a fixture
+from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
+
+
+@dataclass
+class FakeTenants:
+    """Tenants as a test wants them."""
+
+    problem: ConvergenceError | None = None
+    granted: Mapping[str, TableRef] = field(default_factory=dict)
+
+    async def require_ready(self, tenant_id: str) -> None:
+        if self.problem is not None:
+            raise self.problem
+
+    async def sources(self, tenant_id: str) -> Mapping[str, TableRef]:
+        return self.granted
+
+
+@dataclass
+class Lab:
+    """Everything but the wire."""
+
+    client: Client
+    warehouse: FakeWarehouse
+    records: Records
+    tenants: FakeTenants
+    tenant_id: str
+    task_queue: str
+
+    def __post_init__(self) -> None:
+        self.engine = TemporalEngine(self.client, task_queue=self.task_queue)
+        self.ledger = TemporalRequests(self.client, task_queue=self.task_queue)
+        self.requests = Requests(self.engine, self.ledger)
+
+    @asynccontextmanager
+    async def worker(self, client: Client | None = None, grace_seconds: float = 0) -> AsyncIterator[None]:
+        """A worker, as a process of the service has one."""
+        clock = SystemClock()
+        checks = Checks(self.warehouse, self.records, clock)
+        steps = Steps(
+            query=QueryStep(self.warehouse, checks, clock), dq=DqStep(self.warehouse, checks), tenants=self.tenants
+        )
+        activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock)
+        async with working(
+            client or self.client,
+            activities,
+            task_queue=self.task_queue,
+            max_concurrent_steps=10,
+            grace_seconds=grace_seconds,
+        ):
+            yield
+
+    async def start(self, plan: Plan) -> Started:
+        """Start or join, without a request id."""
+        return await self.engine.start(self.workflow_id(plan), plan)
+
+    def workflow_id(self, plan: Plan) -> str:
+        """The plan's workflow."""
+        return workflow_id_for(self.tenant_id, plan.header.pipeline_id, plan.header.parameters)
+
+    async def execution(self, pipeline_logging_id: str) -> Execution:
+        """The run, which must be the latest of its workflow."""
+        workflow_id = workflow_id_of(self.tenant_id, pipeline_logging_id)
+        assert workflow_id is not None
+        execution = await self.engine.describe(workflow_id)
+        assert execution is not None
+        assert execution.run.pipeline_logging_id == pipeline_logging_id
+        return execution
+
+    async def end_of(self, started: Started) -> Run:
+        """The run once it has ended."""
+        return [run async for run in self.engine.changes(await self.execution(started.pipeline_logging_id))][-1]
+
+    async def run(self, plan: Plan) -> Run:
+        """Run a plan to its end."""
+        return await self.end_of(await self.start(plan))
+
+
+@pytest.fixture
+async def lab(temporal_address: str) -> AsyncIterator[Lab]:  # noqa: F811
+    """A lab without a worker. Its fake yields one row for `select load`, and lets `measure ok` pass, `measure bad` fail."""
+    warehouse = FakeWarehouse()
+    warehouse.selects["select load"] = [{"day": DAY, "service": "compute", "cost": 1}]
+    warehouse.measures["measure ok"] = lambda _: {"passed": True, "failing_rows": 0, "observed": None, "expected": None}
+    warehouse.measures["measure bad"] = lambda rows: {
+        "passed": False,
+        "failing_rows": len(rows),
+        "observed": None,
+        "expected": None,
+    }
+    schemas: Path = default_configs_dir() / "metadata" / "schemas"
+    specs = {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}
+    yield Lab(
+        client=await connect(temporal_address, namespace="default"),
+        warehouse=warehouse,
+        records=Records(warehouse, specs, SystemClock()),
+        tenants=FakeTenants(),
+        tenant_id=f"t{uuid.uuid4().hex[:12]}",
+        task_queue=uuid.uuid4().hex,
+    )
+    await warehouse.close()
+
+
+@pytest.fixture
+async def unreachable(lab: Lab, tmp_path: Path) -> TemporalEngine:
+    """The engine's adapter, whose engine has gone away."""
+    server = DevServer(tmp_path)
+    server.start()
+    try:
+        client = await connect(server.address, namespace="default")
+    finally:
+        server.stop()
+    return TemporalEngine(client, task_queue=lab.task_queue)

@@ -1,0 +1,106 @@
+"""WatchRun: everything that happens, once, to its end, and nothing left behind."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from common.rpc.caller import Caller
+from pipeline_service.engine import Execution, RunEngine
+from pipeline_service.get_run import GetRun
+from pipeline_service.run import Run, RunStatus, StepStatus
+from pipeline_service.watch_run import WatchRun
+from pipeline_service.watches import Watches
+from tests.unit.pipeline_service.conftest import Lab
+from tests.unit.pipeline_service.plans import plan, query_step
+
+
+class CountingEngine:
+    """Counts how often runs are followed."""
+
+    def __init__(self, engine: RunEngine) -> None:
+        self._engine = engine
+        self.followed = 0
+        self.began = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
+        self.followed += 1
+        try:
+            async for run in self._engine.changes(execution):
+                self.began.set()
+                yield run
+        finally:
+            self.ended.set()
+
+
+def watching(lab: Lab, engine: CountingEngine | None = None) -> WatchRun:
+    return WatchRun(GetRun(lab.engine, lab.records), Watches(engine or lab.engine))  # type: ignore[arg-type]
+
+
+def watch(lab: Lab, use_case: WatchRun, pipeline_logging_id: str) -> AsyncGenerator[Run]:
+    return use_case(Caller("key", lab.tenant_id), pipeline_logging_id=pipeline_logging_id, tenant_id="")
+
+
+async def test_a_watch_sends_every_state_and_ends_with_the_terminal_one(lab: Lab) -> None:
+    lab.warehouse.selects["select more"] = []
+    started = await lab.start(
+        plan(lab.tenant_id, query_step(lab.tenant_id), query_step(lab.tenant_id, "more", after=("load",)))
+    )
+    seen = []
+    async with aclosing(watch(lab, watching(lab), started.pipeline_logging_id)) as runs:
+        first = await anext(runs)
+        async with lab.worker():
+            seen = [first, *[run async for run in runs]]
+    assert [run.state.version for run in seen] == list(range(len(seen)))
+    assert [(run.state.status, *(step.status for step in run.state.steps)) for run in seen] == [
+        (RunStatus.PENDING, StepStatus.PENDING, StepStatus.PENDING),
+        (RunStatus.RUNNING, StepStatus.RUNNING, StepStatus.PENDING),
+        (RunStatus.RUNNING, StepStatus.COMPLETE, StepStatus.PENDING),
+        (RunStatus.RUNNING, StepStatus.COMPLETE, StepStatus.RUNNING),
+        (RunStatus.RUNNING, StepStatus.COMPLETE, StepStatus.COMPLETE),
+        (RunStatus.COMPLETE, StepStatus.COMPLETE, StepStatus.COMPLETE),
+    ]
+
+
+async def test_a_watch_of_a_run_that_has_ended_sends_it_and_ends(lab: Lab) -> None:
+    async with lab.worker():
+        run = await lab.run(plan(lab.tenant_id))
+    assert [seen async for seen in watch(lab, watching(lab), run.pipeline_logging_id)] == [run]
+
+
+async def test_watchers_of_one_run_share_one_follower_which_ends_with_the_last(lab: Lab) -> None:
+    engine = CountingEngine(lab.engine)
+    use_case = watching(lab, engine)
+    started = await lab.start(plan(lab.tenant_id))  # no worker: nothing will change
+    watchers = [asyncio.create_task(anext_twice(watch(lab, use_case, started.pipeline_logging_id))) for _ in range(20)]
+    await engine.began.wait()
+    for watcher in watchers:
+        watcher.cancel()
+    await asyncio.gather(*watchers, return_exceptions=True)
+    await engine.ended.wait()
+    assert engine.followed == 1
+    assert not use_case._watches._followed
+
+
+async def test_a_late_watcher_misses_nothing_that_comes_after_it(lab: Lab) -> None:
+    use_case = watching(lab)
+    lab.warehouse.held["load_publish_1"].clear()
+    async with lab.worker():
+        started = await lab.start(plan(lab.tenant_id))
+        early = asyncio.create_task(last(watch(lab, use_case, started.pipeline_logging_id)))
+        await lab.warehouse.began["load_publish_1"].wait()
+        late = watch(lab, use_case, started.pipeline_logging_id)
+        assert (await anext(late)).state.steps[0].status is StepStatus.RUNNING
+        lab.warehouse.held["load_publish_1"].set()
+        assert (await last(late)).state.status is RunStatus.COMPLETE
+        assert (await early).state.status is RunStatus.COMPLETE
+
+
+async def last(runs: AsyncGenerator[Run]) -> Run:
+    return [run async for run in runs][-1]
+
+
+async def anext_twice(runs: AsyncGenerator[Run]) -> None:
+    async with aclosing(runs):
+        await anext(runs)
+        await anext(runs)
