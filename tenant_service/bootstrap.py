@@ -8,7 +8,8 @@ import grpc
 from common.api_keys.store import KeyStore
 from common.authentication import open_authentication
 from common.clock import Clock, SystemClock
-from common.encryption.kms import Cipher, Context, connect
+from common.encryption.cipher import Cipher, Context
+from common.encryption.kms import connect
 from common.rpc.server import Server
 from common.templates.catalog import default_configs_dir
 from common.templates.onboarding import load_onboarding_template

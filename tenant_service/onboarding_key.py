@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from common.api_keys.key import mint
 from common.api_keys.store import KeyStore, insert_key_statement, key_context
 from common.clock import Clock
-from common.encryption.kms import Cipher
+from common.encryption.cipher import Cipher
 from common.errors import Terminal
 from common.secret import Secret
 from tenant_service.effects import Effects

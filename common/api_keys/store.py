@@ -5,7 +5,7 @@ from datetime import datetime
 from common.api_keys.hashing import ALGORITHM, digest_of
 from common.api_keys.key import display_prefix
 from common.api_keys.record import KeySet, record_from
-from common.encryption.kms import Context, Encrypted
+from common.encryption.cipher import Context, Encrypted
 from common.errors import ObjectNotFound
 from common.secret import Secret
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse

@@ -7,8 +7,7 @@ checked with CRC32C, as https://cloud.google.com/kms/docs/data-integrity-guideli
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import google.auth.exceptions
 import google_crc32c
@@ -18,6 +17,7 @@ from google.cloud.kms_v1 import KeyManagementServiceAsyncClient
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcAsyncIOTransport
 from google.cloud.kms_v1.types import DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse
 
+from common.encryption.cipher import Context, Encrypted
 from common.encryption.settings import KmsSettings
 from common.errors import ConvergenceError, DecryptionFailed, DependencyRefused, InvalidInput, Unavailable, Violation
 from common.secret import Secret, read_secret_file
@@ -34,47 +34,6 @@ _TRANSIENT = frozenset(
 """What repeating may mend. Anything else, also what is not known, is final."""
 
 _Response = TypeVar("_Response")
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where a secret lies and what for: authenticated with it, not encrypted. ValueError for a part that is empty or holds `|`."""
-
-    tenant_id: str
-    table: str
-    row_id: str
-    purpose: str
-
-    def __post_init__(self) -> None:
-        if any(not part or "|" in part for part in self._parts()):
-            raise ValueError("every part of an encryption context is non-empty and without |")
-
-    def additional_data(self) -> bytes:
-        """The additional authenticated data: `tenant|table|row id|purpose`. Stored ciphertexts depend on it, so it never changes."""
-        return "|".join(self._parts()).encode()
-
-    def _parts(self) -> tuple[str, str, str, str]:
-        return self.tenant_id, self.table, self.row_id, self.purpose
-
-
-@dataclass(frozen=True, slots=True)
-class Encrypted:
-    """A ciphertext, and the resource name of the key version that made it (which decrypting does not need)."""
-
-    ciphertext: bytes
-    key_version: str
-
-
-class Cipher(Protocol):
-    """Encrypts short secrets. The context's integrity is guaranteed, its secrecy is not."""
-
-    async def encrypt_value(self, plaintext: str, context: Context) -> Encrypted:
-        """Encrypt. Raises InvalidInput (too large), Unavailable, DependencyRefused."""
-        ...
-
-    async def decrypt_value(self, ciphertext: bytes, context: Context) -> str:
-        """Decrypt what `encrypt_value` made for an equal context. Raises DecryptionFailed, Unavailable, DependencyRefused."""
-        ...
 
 
 class CloudKms:

@@ -15,7 +15,8 @@ import pytest
 from google.cloud.kms_v1 import CryptoKeyVersion, DecryptResponse, EncryptRequest, EncryptResponse
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from common.encryption.kms import CloudKms, Context
+from common.encryption.cipher import Context
+from common.encryption.kms import CloudKms
 from common.errors import DecryptionFailed, DependencyRefused, InvalidInput, Unavailable
 from common.secret import Secret
 from tests.local_kms import CALL, KEY, TOKEN, Fake, client_of, emulator, version_name

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from common.encryption.kms import Context, connect
+from common.encryption.cipher import Context
+from common.encryption.kms import connect
 from common.encryption.settings import KmsSettings
 from common.errors import DependencyRefused
 from common.settings import load
