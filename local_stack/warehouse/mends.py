@@ -55,7 +55,8 @@ _FOREIGN = frozenset({exp.DType.BIGDECIMAL, exp.DType.TIME, exp.DType.INTERVAL, 
 # only away from a tie and below 2^14. The rest goes through the full decimal expansion, seven times slower.
 _FLOAT_TO_NUMERIC = _duckdb(
     "CASE WHEN typeof(:x) <> 'DOUBLE' THEN CAST(:x AS DECIMAL(38, 9)) "
-    "WHEN abs(:x) < 16384 AND abs(abs(:x * 1e9 - trunc(:x * 1e9)) - 0.5) > 0.01 THEN CAST(:x AS DECIMAL(38, 9)) "
+    "WHEN abs(CAST(:x AS DOUBLE)) < 16384 "
+    "AND abs(abs(CAST(:x AS DOUBLE) * 1e9 - trunc(CAST(:x AS DOUBLE) * 1e9)) - 0.5) > 0.01 THEN CAST(:x AS DECIMAL(38, 9)) "
     "ELSE CAST(format('{:.45f}', CAST(:x AS DOUBLE)) AS DECIMAL(38, 9)) END"
 )
 # DuckDB rounds half to even.
