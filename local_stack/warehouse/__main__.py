@@ -5,13 +5,14 @@ import logging
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from common.clock import SystemClock
 from common.secret import read_secret_file
 from local_stack.warehouse.engine import Engine
 from local_stack.warehouse.server import WarehouseServer
+
+STOPPING = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> int:
@@ -24,9 +25,8 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o077)
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    # Blocked in every thread and waited for in this one: a handler may run late or never while DuckDB runs a statement.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         token = read_secret_file(arguments.token_file)
         engine = Engine(arguments.data_dir, SystemClock(), project=arguments.project)
@@ -38,7 +38,7 @@ def main() -> int:
         engine.close()
         return _failed(error)
     print(f"listening on 127.0.0.1:{server.port}", flush=True)
-    stopped.wait()
+    signal.sigwait(STOPPING)
     engine.jobs.close()  # first, so that nobody waits for a job while the server drains
     server.shutdown()
     engine.close()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 import duckdb
 
@@ -44,17 +45,21 @@ class Jobs:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="job")
         self._guard = threading.Lock()
         self._running: dict[str, _Running] = {}
-        self._writing: dict[TableRef, threading.Lock] = {}
+        self._writing: WeakValueDictionary[TableRef, threading.Lock] = WeakValueDictionary()
 
     def submit(self, job: Job) -> None:
-        """Accept a job. Raises ObjectExists, Terminal for a malformed id."""
+        """Accept a job. Raises ObjectExists, Terminal for a malformed id, Transient once closed."""
         if not JOB_ID.fullmatch(job.job_id):
             raise Terminal("A job id is 1 to 200 characters of A-Z, a-z, 0-9, _ and -")
         with self._guard:
             if job.job_id in self._running or self._stored(job.job_id) is not None:
                 raise ObjectExists("A job of that id exists")
-            running = self._running[job.job_id] = _Running(job)
-        self._pool.submit(self._run, running)
+            running = _Running(job)
+            try:
+                self._pool.submit(self._run, running)
+            except RuntimeError as error:
+                raise Transient("The warehouse is shutting down") from error
+            self._running[job.job_id] = running
 
     def wait(self, job_id: str, timeout_seconds: float) -> JobResult | None:
         """A job's result; None while it runs. Raises what it failed with, ObjectNotFound."""
@@ -108,8 +113,11 @@ class Jobs:
             error = Terminal(error.message)
         running.outcome = error
         record = f"INSERT INTO {METADATA}.jobs VALUES (?, NULL, ?) ON CONFLICT DO NOTHING"
-        with self._database.transaction() as cursor:
-            cursor.execute(record, [running.job.job_id, encode_error(error).decode()])
+        try:
+            with self._database.transaction() as cursor:
+                cursor.execute(record, [running.job.job_id, encode_error(error).decode()])
+        except WarehouseError:
+            log.exception("the failure of job %s could not be kept", running.job.job_id)
 
     def _stored(self, job_id: str) -> JobResult | WarehouseError | None:
         with contextlib.closing(self._database.cursor()) as cursor:

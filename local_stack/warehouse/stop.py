@@ -8,6 +8,8 @@ import duckdb
 
 from common.errors import Terminal, WarehouseError
 
+WATCHER = "watch"
+"""What the watching threads are called."""
 _AGAIN_SECONDS = 0.02
 
 
@@ -34,7 +36,7 @@ class Stop:
     def watching(self, cursor: duckdb.DuckDBPyConnection, *, timeout_seconds: float) -> Iterator[None]:
         """Interrupt the cursor's statements from the moment the end is requested or the time is up until the block is left."""
         left = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(cursor, timeout_seconds, left), daemon=True)
+        watcher = threading.Thread(target=self._watch, args=(cursor, timeout_seconds, left), name=WATCHER, daemon=True)
         watcher.start()
         try:
             yield
