@@ -1,24 +1,13 @@
-"""`python -m pipeline_service`: settings, wiring, serving until a signal."""
+"""`python -m pipeline_service`: PipelineService until a signal."""
 
-import asyncio
-
-from common import logs
-from common.rpc.server import serve_until_signalled
-from common.settings import load
+from common.rpc.run import run_service
 from pipeline_service.bootstrap import pipeline_server
 from pipeline_service.settings import PipelineServiceSettings
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    settings = load(PipelineServiceSettings)
-    logs.configure(output=settings.log_format, level=settings.log_level)
-    asyncio.run(_serve(settings))
-
-
-async def _serve(settings: PipelineServiceSettings) -> None:
-    async with pipeline_server(settings) as server:
-        await serve_until_signalled(server)
+    run_service(PipelineServiceSettings, pipeline_server)
 
 
 if __name__ == "__main__":

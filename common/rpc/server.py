@@ -1,7 +1,6 @@
 """Runs a gRPC server: interceptors, health, reflection, and a clean end. What it serves is for the service to say."""
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -12,7 +11,6 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from common.errors import ConvergenceError
 from common.rpc.access import access_rules
 from common.rpc.around import AroundInterceptor
 from common.rpc.auth_interceptor import Authenticator, authenticated
@@ -28,7 +26,7 @@ _FIRST_PROBE_SECONDS = 0.2
 _log = structlog.get_logger(__name__)
 
 Probe = Callable[[], Awaitable[None]]
-"""Asks a dependency for a sign of life. Raises ConvergenceError when there is none."""
+"""Asks a dependency for a sign of life. Raises when there is none."""
 
 
 class Server:
@@ -50,11 +48,12 @@ class Server:
         rules = access_rules([service_name])
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
+            options=[("grpc.so_reuseport", 0)],  # a port in use is an error, not a share of somebody's calls
             interceptors=[
                 AroundInterceptor(errors_to_statuses),
                 AroundInterceptor(logged),
                 AroundInterceptor(authenticated(authenticator, rules)),
-            ]
+            ],
         )
         register(self._server)
         self._health = health_aio.HealthServicer()
@@ -104,21 +103,9 @@ class Server:
     async def _alive(self, name: str, probe: Probe) -> bool:
         try:
             await probe()
-        except ConvergenceError as error:
-            _log.warning("dependency is away", dependency=name, error=type(error).__name__, reason=error.reason)
+        except Exception as error:  # noqa: BLE001 - whatever a probe raises, the next one is made
+            _log.warning("dependency is away", dependency=name, exc_info=error)
             await self._health.set(f"dependency.{name}", _NOT_SERVING)
             return False
         await self._health.set(f"dependency.{name}", _SERVING)
         return True
-
-
-async def serve_until_signalled(server: Server) -> None:
-    """Start the server, and stop it cleanly on SIGTERM or SIGINT, also where the parent had those ignored."""
-    signalled = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signalled.set)
-    await server.start()
-    await signalled.wait()
-    _log.info("stopping")
-    await server.stop()

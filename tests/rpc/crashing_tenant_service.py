@@ -3,19 +3,19 @@
 Settings come from the environment, as for the real one.
 """
 
-import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 
-from common import logs
 from common.clock import SystemClock
 from common.encryption.kms import connect
-from common.rpc.server import serve_until_signalled
-from common.settings import load
+from common.rpc.run import run_service
+from common.rpc.server import Server
 from common.warehouse.settings import open_warehouse
 from common.warehouse.warehouse import Warehouse
 from tenant_service.bootstrap import wire
@@ -47,17 +47,13 @@ class Crashing:
         return change
 
 
-async def main(changes: int) -> None:
-    settings = load(TenantServiceSettings)
-    logs.configure(output="json")
-    warehouse: Any = Crashing(open_warehouse(settings), changes)
+@asynccontextmanager
+async def crashing_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
+    warehouse: Any = Crashing(open_warehouse(settings), int(sys.argv[1]))
     async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
         runner = PipelineClient(channel)
-        server = wire(settings, warehouse=warehouse, cipher=connect(settings), runner=runner, clock=SystemClock())
-        await server.start()
-        print(server.port, flush=True)
-        await serve_until_signalled(server)
+        yield wire(settings, warehouse=warehouse, cipher=connect(settings), runner=runner, clock=SystemClock())
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    run_service(TenantServiceSettings, crashing_server)

@@ -1,5 +1,6 @@
 """kill -9 of TenantService after each of Onboard's changes: calling again with the same request_id completes it, with one key."""
 
+import json
 import os
 import subprocess
 import sys
@@ -30,14 +31,14 @@ def crashing_after(changes: int, environment: dict[str, str]) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.rpc.crashing_tenant_service", str(changes)],
         env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert process.stdout is not None
-        port = next(line for line in process.stdout if line.strip().isdigit())
-        yield f"127.0.0.1:{int(port)}"
+        assert process.stderr is not None
+        events = (json.loads(line) for line in process.stderr)
+        port = next(event["port"] for event in events if event["event"] == "listening")
+        yield f"127.0.0.1:{port}"
     finally:
         process.kill()
         process.communicate(timeout=30)

@@ -1,0 +1,132 @@
+"""PipelineService over a real connection: a template's way from RunTemplate to the rows that it publishes, on both warehouses."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from common.warehouse.warehouse import Warehouse
+from convergence.errors.v1 import error_reason_pb2
+from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
+from convergence.pipeline.v1 import run_pb2
+from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
+from tests.rpc.statuses import refused
+from tests.rpc.tenant_stack import tenant_stack
+from tests.temporal import temporal_address  # noqa: F401 - a fixture
+
+COMPUTE = {"day": DAY, "service": "compute", "cost": "1.123456789", "items": "3", "billed": True, "ratio": 0.5}
+STORAGE = {"day": DAY, "service": "storage", "cost": "2", "items": "4", "billed": False, "ratio": 1.5}
+NEXT_DAY = {"day": "2025-11-16", "service": "compute", "cost": "8", "items": "5", "billed": None, "ratio": 2.5}
+
+
+@pytest.fixture
+async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:  # noqa: F811
+    async with (
+        tenant_stack(tmp_path, warehouse) as tenants,
+        pipeline_stack(tmp_path, warehouse, tenants, temporal_address) as running,
+    ):
+        yield running
+
+
+async def test_a_run_publishes_its_day_and_tells_of_every_step_and_check(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    started = await stack.start(tenant_id, key, trigger_by="a test", parameters={"note": "hello"})
+    assert started.message == "Templated pipeline triggered successfully"
+    assert started.pipeline_id == f"{tenant_id}-gcp-test-daily"
+    assert (started.status, started.already_running) == (run_pb2.Run.PENDING, False)
+    watch = pb2.WatchRunRequest(pipeline_logging_id=started.pipeline_logging_id)
+    seen = [run async for run in stack.stub.WatchRun(watch, metadata=key, timeout=60)]
+    run = await stack.stub.GetRun(
+        pb2.GetRunRequest(pipeline_logging_id=started.pipeline_logging_id), metadata=key, timeout=10
+    )
+    assert seen[-1] == run
+    assert run.status == run_pb2.Run.COMPLETE, run
+    assert (run.tenant_id, run.trigger_by, dict(run.parameters)) == (
+        tenant_id,
+        "a test",
+        {"date": DAY, "note": "hello"},
+    )
+    assert run.create_time.ToDatetime() <= run.start_time.ToDatetime() <= run.end_time.ToDatetime()
+    assert [(step.step_id, step.status, step.rows_written, step.attempts) for step in run.steps] == [
+        ("load", run_pb2.Step.COMPLETE, 2, 1),
+        ("verify", run_pb2.Step.COMPLETE, 0, 1),
+    ]
+    assert all(check.passed for step in run.steps for check in step.checks)
+    assert [check.name for check in run.steps[1].checks][-1] == "total"
+    assert run.steps[1].checks[-1].observed == run.steps[1].checks[-1].expected != ""
+    assert await stack.rows(tenant_id, key) == [COMPUTE, STORAGE]
+
+
+async def test_a_day_run_twice_has_the_same_rows_and_other_days_stay(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    for day in (DAY, "2025-11-16", DAY):
+        assert (await stack.run(tenant_id, key, date=day)).status == run_pb2.Run.COMPLETE
+    assert await stack.rows(tenant_id, key) == [COMPUTE, STORAGE, NEXT_DAY]
+    assert await stack.rows(tenant_id, key, start_date="2025-11-16") == [NEXT_DAY]
+    assert await stack.rows(tenant_id, key, end_date=DAY, page_size=1) == [COMPUTE, STORAGE]
+    assert await stack.rows(tenant_id, key, start_date="2026-01-01") == []
+
+
+async def test_a_failed_check_leaves_the_published_day_and_says_why(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    await stack.run(tenant_id, key)
+    run = await stack.run(tenant_id, key, "strict")
+    assert run.status == run_pb2.Run.FAILED
+    assert (run.error.reason, run.error.step_id) == (error_reason_pb2.CHECK_FAILED, "load")
+    assert not run.steps[0].checks[0].passed
+    assert run.steps[0].checks[0].observed == "2"
+    assert await stack.rows(tenant_id, key) == [COMPUTE, STORAGE]
+
+
+async def test_sixteen_concurrent_calls_start_one_run_and_all_get_its_id(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    started = await asyncio.gather(*(stack.start(tenant_id, key) for _ in range(16)))
+    assert len({one.pipeline_logging_id for one in started}) == 1
+    assert sorted({one.message for one in started}) == [
+        "Already running: returning the active run",
+        "Templated pipeline triggered successfully",
+    ]
+    assert sum(not one.already_running for one in started) == 1
+
+
+async def test_a_request_id_gives_the_first_answer_again_and_refuses_another_request(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    request_id = str(uuid.uuid4())
+    first = await stack.start(tenant_id, key, request_id=request_id)
+    await stack.stub.WatchRun(
+        pb2.WatchRunRequest(pipeline_logging_id=first.pipeline_logging_id), metadata=key, timeout=60
+    ).read()
+    assert await stack.start(tenant_id, key, request_id=request_id) == first
+    refusal = await refused(stack.start(tenant_id, key, date="2025-11-16", request_id=request_id))
+    assert (refusal.code, refusal.reason, refusal.fields) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED", ("request_id",))
+
+
+async def test_a_pipeline_id_runs_its_template(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    request = pb2.RunPipelineRequest(pipeline_id=f"{tenant_id}-gcp-test-daily", date=DAY)
+    by_pipeline = await stack.stub.RunPipeline(request, metadata=key, timeout=30)
+    assert by_pipeline.pipeline_id == request.pipeline_id
+    assert (await stack.start(tenant_id, key)).pipeline_id == request.pipeline_id
+
+
+async def test_a_run_is_recorded_for_its_tenant(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    run = await stack.run(tenant_id, key)
+    for table, rows in (("pipeline_runs", 1), ("step_logs", 2), ("dq_results", 4)):
+        from common.warehouse.warehouse import TableRef
+
+        found = await stack.warehouse.list_rows(TableRef(tenant_id, table))
+        assert len(found) == rows, table
+        assert {row["pipeline_logging_id"] for row in found} == {run.pipeline_logging_id}
+
+
+async def test_a_run_superseded_by_another_is_still_read_in_full(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    first = await stack.run(tenant_id, key)
+    await stack.run(tenant_id, key)
+    again = await stack.stub.GetRun(
+        pb2.GetRunRequest(pipeline_logging_id=first.pipeline_logging_id), metadata=key, timeout=10
+    )
+    assert again == first
