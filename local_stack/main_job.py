@@ -18,6 +18,7 @@ from convergence.pipeline.v1 import run_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from local_stack.api_client import CHANNEL_OPTIONS, ApiClient, reason_of
 from local_stack.demo_view import DemoView
+from local_stack.parts import SERVICES
 from local_stack.sample_catalog import PROFILES
 from local_stack.throw_away import RunningStack
 
@@ -79,8 +80,10 @@ class _MainJob:
 
     async def do(self, stack: RunningStack, channels: contextlib.AsyncExitStack) -> None:
         tenant_channel, pipeline_channel = [
-            await channels.enter_async_context(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
-            for address in (stack.tenant_service, stack.pipeline_service)
+            await channels.enter_async_context(
+                grpc.aio.insecure_channel(stack.addresses[name], options=CHANNEL_OPTIONS)
+            )
+            for name in SERVICES
         ]
 
         def client(key: Secret) -> ApiClient:

@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.secret import Secret
+from local_stack import ports
 from local_stack.errors import StackError
+from local_stack.parts import SERVERS
 from local_stack.process import TETHER
 from local_stack.state import State
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 30.0
-PORT_FLAGS = tuple(f"--{name}-port=0" for name in ("tenant", "pipeline", "warehouse", "kms", "temporal"))
 
 
 @dataclass(frozen=True, slots=True)
 class RunningStack:
-    """Where the services listen, `host:port`, and the operator's key."""
+    """Where each server listens, `host:port` by its name in `parts.SERVERS`; the operator's key; and the folder of pids and tokens."""
 
-    tenant_service: str
-    pipeline_service: str
+    addresses: Mapping[str, str]
     admin_key: Secret
+    state: State
 
 
 @contextlib.asynccontextmanager
@@ -38,13 +39,15 @@ async def throw_away_stack(environ: Mapping[str, str], say: Callable[[str], None
     """
     state = State(Path(tempfile.mkdtemp(prefix="convergence-demo-")))
     try:
-        async with _supervisor(state, environ) as process:
+        assigned = ports.assign(dict.fromkeys(SERVERS, 0))
+        async with _supervisor(state, assigned, environ) as process:
             output = process.stdout
             assert output  # noqa: S101  it is a pipe
-            addresses = await _until_ready(output, say)
+            await _until_ready(output, say)
             draining = asyncio.create_task(_drain(output))
             try:
-                yield RunningStack(**addresses, admin_key=Secret(state.admin_key_file.read_text()))
+                addresses = {name: f"{ports.HOST}:{port}" for name, port in assigned.items()}
+                yield RunningStack(addresses, Secret(state.admin_key_file.read_text()), state)
             finally:
                 draining.cancel()
     except BaseException as error:
@@ -58,8 +61,11 @@ async def throw_away_stack(environ: Mapping[str, str], say: Callable[[str], None
 
 
 @contextlib.asynccontextmanager
-async def _supervisor(state: State, environ: Mapping[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    flags = (f"--state-dir={state.root}", *PORT_FLAGS)
+async def _supervisor(
+    state: State, assigned: Mapping[str, int], environ: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    port_flags = (f"--{name.removesuffix('_service')}-port={port}" for name, port in assigned.items())
+    flags = (f"--state-dir={state.root}", *port_flags)
     process = await asyncio.create_subprocess_exec(
         *(*TETHER, str(os.getpid()), sys.executable, "-P", "-m", "local_stack", "up", *flags),
         env=environ,
@@ -83,14 +89,14 @@ async def _supervisor(state: State, environ: Mapping[str, str]) -> AsyncIterator
             await process.wait()
 
 
-async def _until_ready(output: asyncio.StreamReader, say: Callable[[str], None]) -> dict[str, str]:
+async def _until_ready(output: asyncio.StreamReader, say: Callable[[str], None]) -> None:
     last = "it printed nothing"
     try:
         async with asyncio.timeout(READY_SECONDS):
             async for raw in output:
                 line = raw.decode(errors="replace").rstrip()
                 if line.startswith("ready "):
-                    return dict(part.split("=", 1) for part in line.split()[1:])
+                    return
                 if line.startswith("supervisor"):
                     say(line.partition("| ")[2])
                 last = line or last

@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,8 @@ from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2_grpc
 from local_stack.demo_view import DemoView
 from local_stack.main_job import METADATA_TABLES, TENANTS, do_main_job
+from local_stack.parts import SERVICES
+from local_stack.state import State
 from local_stack.throw_away import RunningStack
 
 ADMIN = "convergence_admin_" + "a" * 32
@@ -114,7 +117,7 @@ async def services(behaviour: Behaviour) -> AsyncIterator[RunningStack]:
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:
-        yield RunningStack(address, address, Secret(ADMIN))
+        yield RunningStack(dict.fromkeys(SERVICES, address), Secret(ADMIN), State(Path("unused")))
     finally:
         await server.stop(None)
 
