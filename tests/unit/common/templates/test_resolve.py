@@ -1,73 +1,25 @@
-"""Resolving: what a request may say, what it is told, and that nothing it says changes what a statement does."""
+"""Resolving: what a request may say, and what it is told."""
 
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-import sqlglot
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from common.errors import (
-    InvalidInput,
-    SourceNotGranted,
-    TableNotAllowed,
-    TemplateInvalid,
-    TemplateNotFound,
-    Violation,
-)
-from common.templates.catalog import Catalog, default_configs_dir
+from common.errors import InvalidInput, SourceNotGranted, TableNotAllowed, Violation
+from common.templates.catalog import Catalog
 from common.templates.load import load_template
 from common.templates.order import tables_read
-from common.templates.resolve import get_template_path, resolve, resolve_template
-from common.templates.resolved import ResolvedStatement, ResolvedTemplate
+from common.templates.resolve import resolve
 from common.templates.tables import check_tables, may_read
 from common.templates.template import Template, TemplateName
 from common.warehouse.warehouse import TableRef
 from tests.unit.common.templates.conftest import Load
-
-SOURCES = {"billing_export": TableRef("exports", "billing", "their-project"), "rates": TableRef("shared", "rates")}
-EVERY_TYPE = """\
-description: Of {tenant_id}
-parameters:
-  date: {type: date, required: true}
-  text: {type: string, default: none}
-  count: {type: integer, default: 3}
-  ratio: {type: number, default: 0.5}
-  flag: {type: boolean, default: true}
-  kind: {type: enum, values: [a, b], default: a}
-  source: {type: table, default: other}
-  column: {type: identifier, default: amount}
-  note: {type: string}
-steps:
-  - id: only
-    type: query
-    sql: |
-      SELECT {column} AS amount, '{text}' AS text, @count AS n, @ratio AS r, @flag AS f, '{kind}' AS k, @note AS note, '{source}' AS s
-      FROM {source} JOIN `{tenant_id}.{column}` USING (day) WHERE day = '{date}'
-    destination: {table: out, write: replace_partition, partition: {column: day, value: "{date}"}}
-    max_attempts: "{count}"
-    checks:
-      - {type: reconcile, measure: "SUM({column})", with: "SELECT SUM({column}) FROM {source} WHERE day = @date AND x = '{text}'"}
-""".replace("AS amount,", "AS amount, day,")
+from tests.unit.common.templates.every_type import EVERY_TYPE, SOURCES, run, statements
 
 
 @pytest.fixture(scope="module")
 def every_type() -> Template:
     return load_template(EVERY_TYPE.encode(), TemplateName("gcp", "cost", "example"))
-
-
-def run(template: Template, day: str = "2025-11-15", **parameters: str) -> ResolvedTemplate:
-    return resolve(template, tenant_id="acme", sources=SOURCES, date=day, parameters=parameters)
-
-
-def statements(resolved: ResolvedTemplate) -> list[ResolvedStatement]:
-    found = [step.query.select for step in resolved.steps if step.query]
-    for step in resolved.steps:
-        found += [statement for check in step.checks for statement in (check.measure, check.sample) if statement]
-    return found
 
 
 def violations(template: Template, day: str = "2025-11-15", **parameters: str) -> dict[str, str]:
@@ -280,87 +232,3 @@ def test_a_step_waits_for_those_that_publish_what_it_reads(load: Load) -> None:
         "again": ("checked",),
         "late": ("again",),
     }
-
-
-HOSTILE = st.one_of(
-    st.text(max_size=40),
-    st.sampled_from(
-        [
-            "'", "\\", "\\'", '"', "`", "'''", "--", "/*", "*/", ";", "{date}", "{{", "@date", "\n", "\0", "NULL",
-            "' OR 1=1 --", "2025-11-15' OR '1'='1", "'); DROP TABLE acme.api_keys; --", "` UNION ALL SELECT * FROM `techcorp.api_keys",
-            "x UNION ALL SELECT key_hash FROM acme.api_keys", "acme.api_keys", "techcorp.cost_daily", "rates", "cost_daily", "amount",
-            "read_text('/etc/hostname')", "2025-11-15", "1", "0.5", "true", "b", "a.b.c", "INFORMATION_SCHEMA.TABLES",
-        ]
-    ),
-)  # fmt: skip
-
-
-def skeleton(statement: ResolvedStatement) -> list[str]:
-    """The kinds of the nodes of a statement's parse tree; how a table's name is divided among them left out."""
-    tree = sqlglot.parse_one(statement.statement.sql, read="bigquery")
-    return [type(node).__name__ for node in tree.walk() if not isinstance(node, sqlglot.exp.Identifier)]
-
-
-def templates() -> Mapping[str, Template]:
-    """Every shipped template, and one with parameters of every type."""
-    catalog = Catalog(default_configs_dir())
-    catalog.load()
-    shipped = {str(entry.key): entry.template for entry in catalog.list() if entry.template}
-    return {**shipped, "every type": load_template(EVERY_TYPE.encode(), TemplateName("gcp", "cost", "example"))}
-
-
-TEMPLATES = templates()
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
-@settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_no_value_of_any_parameter_changes_what_a_statement_does(name: str, data: st.DataObject) -> None:
-    template = TEMPLATES[name]
-    plain = run(template)
-    parameters = {
-        parameter: data.draw(HOSTILE, label=parameter)
-        for parameter in template.parameters
-        if data.draw(st.booleans(), label=f"give {parameter}")
-    }
-    day = parameters.pop("date", "2025-11-15")
-    try:
-        hostile = run(template, day, **parameters)
-    except InvalidInput:
-        return
-    assert [skeleton(statement) for statement in statements(hostile)] == [skeleton(s) for s in statements(plain)]
-    for step in hostile.steps:
-        assert all(may_read(table, "acme", SOURCES) for table in tables_read(step))
-
-
-def test_resolve_template_replaces_placeholders_in_every_nested_string(tmp_path: Path) -> None:
-    path = tmp_path / "gcp" / "cost" / "example.yml"
-    path.parent.mkdir(parents=True)
-    path.write_text(EVERY_TYPE)
-    variables = {"tenant_id": "acme", "provider": "gcp", "date": "2025-11-15", "count": "4"}
-    resolved = resolve_template(path, variables)
-    assert resolved["description"] == "Of acme"
-    step = resolved["steps"][0]
-    assert step["destination"]["partition"]["value"] == "2025-11-15"
-    assert step["max_attempts"] == "4"
-    assert step["sql"].endswith("FROM `acme.other` JOIN `acme.amount` USING (day) WHERE day = @date")
-    assert step["checks"][0]["measure"] == "SUM(`amount`)"
-    with pytest.raises(InvalidInput):
-        resolve_template(path, {**variables, "nope": "1"})
-    path.write_text("description: {nope}\nsteps: []")
-    with pytest.raises(TemplateInvalid) as caught:
-        resolve_template(path, variables)
-    assert caught.value.metadata["problem"].startswith("gcp/cost/example.yml:1: ")
-
-
-def test_resolve_template_takes_sources_as_variables() -> None:
-    path = get_template_path("gcp", "cost", "bill-sample-export-template")
-    variables = {"tenant_id": "acme", "date": "2025-11-15", "source.billing_export": "exports.billing"}
-    assert "FROM `exports.billing` AS e" in resolve_template(path, variables)["steps"][0]["sql"]
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "dryrun.yml", "", "Dryrun", "../example/dryrun"])
-def test_a_template_path_is_looked_up_and_never_built_from_input(name: str) -> None:
-    assert get_template_path("gcp", "example", "dryrun").endswith("configs/gcp/example/dryrun.yml")
-    with pytest.raises(TemplateNotFound):
-        get_template_path("gcp", "example", name)
