@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from common.clock import Clock
 from common.errors import WarehouseError
@@ -18,6 +19,8 @@ from pipeline_service.steps.attempt import Attempt, stage_table
 from pipeline_service.steps.step import Steps
 
 _HEARTBEAT_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Activities:
@@ -44,6 +47,14 @@ class Activities:
                 return attempt.result()
             except Exception as error:
                 described = as_run_error(error)
+                _log.warning(
+                    "step attempt failed",
+                    pipeline_logging_id=task.run.pipeline_logging_id,
+                    step_id=task.step.step_id,
+                    attempt=attempt.number,
+                    reason=described.reason,
+                    message=described.message,
+                )
                 with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
                     await self._records.add_attempt(attempt, start_time=start_time, error=described)
                 raise as_application_error(error, described, attempt.result()) from error
@@ -95,7 +106,9 @@ async def _alive() -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if _worker_is_ending():
-            raise ApplicationError("The worker was shut down", type="WORKER_SHUTDOWN") from None
+            raise ApplicationError(
+                "The worker was shut down", type="WORKER_SHUTDOWN", category=ApplicationErrorCategory.BENIGN
+            ) from None
         raise
     finally:
         beating.cancel()

@@ -182,10 +182,16 @@ def _value(value: object) -> Value:
         case date():
             return Value(string_value=value.isoformat())
         case Decimal():
-            return Value(string_value=f"{value:f}")
+            return Value(string_value=_plain(value))
         case Mapping():
             return Value(struct_value=_struct(value))
         case Sequence():
             return Value(list_value=ListValue(values=map(_value, value)))
         case _:
             return Value(string_value=str(value))
+
+
+def _plain(number: Decimal) -> str:
+    """A number without exponent and trailing zeros, as BigQuery writes it: the local warehouse pads NUMERIC to its scale."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -4,7 +4,7 @@ import uuid
 
 import structlog
 from temporalio.converter import value_to_type
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType  # noqa: A004 - the engine's own
+from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory, TimeoutError, TimeoutType  # noqa: A004 - the engine's own
 
 from common.errors import ConvergenceError, ObjectExists, ObjectNotFound, PreconditionLost, Transient, Unavailable
 from pipeline_service.run import RunError
@@ -42,6 +42,7 @@ def as_application_error(error: BaseException, described: RunError, result: Step
         described.message,
         result,
         type=described.reason,
+        category=ApplicationErrorCategory.BENIGN,  # told of once, by us and without a trace
         non_retryable=not isinstance(error, Transient | Unavailable),
     )
 

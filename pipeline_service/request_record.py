@@ -16,6 +16,7 @@ from typing import Protocol
 from common.errors import RequestIdReused
 from pipeline_service.engine import Execution, RunEngine, Started
 from pipeline_service.plan import Plan
+from pipeline_service.run import RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,4 +101,5 @@ class Requests:
 def _recovered(execution: Execution, record: RequestRecord) -> Started:
     run = execution.run
     joined = run.create_time < record.open_time
-    return Started(run.pipeline_logging_id, run.header.pipeline_id, run.state.status, joined)
+    status = run.state.status if joined else RunStatus.PENDING  # as the first call was answered
+    return Started(run.pipeline_logging_id, run.header.pipeline_id, status, joined)

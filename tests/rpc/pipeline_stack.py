@@ -1,4 +1,4 @@
-"""PipelineService on a real port with its worker, over a real engine and a warehouse that the test names; tenants are onboarded for real."""
+"""PipelineService on a real port with its worker, over a real engine and a warehouse that the test names. Tenants are onboarded."""
 
 import shutil
 import uuid
@@ -107,8 +107,13 @@ class PipelineStack:
     async def run(self, tenant_id: str, key: Any, template_name: str = "daily", **fields: Any) -> run_pb2.Run:
         """Run a template and watch it to its end."""
         started = await self.start(tenant_id, key, template_name, **fields)
-        watch = pb2.WatchRunRequest(pipeline_logging_id=started.pipeline_logging_id)
-        return [run async for run in self.stub.WatchRun(watch, metadata=key, timeout=60)][-1]
+        return await self.end_of(key, started.pipeline_logging_id)
+
+    async def end_of(self, key: Any, pipeline_logging_id: str) -> run_pb2.Run:
+        """Watch a run to its end."""
+        watch = pb2.WatchRunRequest(pipeline_logging_id=pipeline_logging_id)
+        runs: list[run_pb2.Run] = [run async for run in self.stub.WatchRun(watch, metadata=key, timeout=60)]
+        return runs[-1]
 
     async def start(
         self, tenant_id: str, key: Any, template_name: str = "daily", **fields: Any

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.warehouse.warehouse import Warehouse
+from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
@@ -95,9 +95,9 @@ async def test_a_request_id_gives_the_first_answer_again_and_refuses_another_req
     tenant_id, key = await stack.onboard()
     request_id = str(uuid.uuid4())
     first = await stack.start(tenant_id, key, request_id=request_id)
-    await stack.stub.WatchRun(
-        pb2.WatchRunRequest(pipeline_logging_id=first.pipeline_logging_id), metadata=key, timeout=60
-    ).read()
+    assert await stack.start(tenant_id, key, request_id=request_id) == first
+    await stack.end_of(key, first.pipeline_logging_id)
+    await stack.run(tenant_id, key)
     assert await stack.start(tenant_id, key, request_id=request_id) == first
     refusal = await refused(stack.start(tenant_id, key, date="2025-11-16", request_id=request_id))
     assert (refusal.code, refusal.reason, refusal.fields) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED", ("request_id",))
@@ -115,8 +115,6 @@ async def test_a_run_is_recorded_for_its_tenant(stack: PipelineStack) -> None:
     tenant_id, key = await stack.onboard()
     run = await stack.run(tenant_id, key)
     for table, rows in (("pipeline_runs", 1), ("step_logs", 2), ("dq_results", 4)):
-        from common.warehouse.warehouse import TableRef
-
         found = await stack.warehouse.list_rows(TableRef(tenant_id, table))
         assert len(found) == rows, table
         assert {row["pipeline_logging_id"] for row in found} == {run.pipeline_logging_id}
