@@ -13,7 +13,8 @@ import pytest
 from common.clock import SystemClock
 from common.secret import Secret
 from common.warehouse.local import LocalWarehouse
-from common.warehouse.warehouse import Column, Parameter, QueryJob, Statement, TableRef, TableSpec
+from common.warehouse.local_wire import Read
+from common.warehouse.warehouse import Column, Job, JobResult, Parameter, QueryJob, Statement, TableRef, TableSpec
 from local_stack.warehouse.engine import Engine
 from local_stack.warehouse.server import WarehouseServer
 
@@ -120,3 +121,17 @@ def numbers(count: int) -> pa.RecordBatchReader:
 def rows(engine: Engine, ref: TableRef = EVENTS) -> list[dict[str, Any]]:
     """All rows of a table."""
     return [row for batch in engine.list_rows(ref) for row in batch.to_pylist()]
+
+
+def done(engine: Engine, job: Job) -> JobResult:
+    """Run a job to its end."""
+    engine.jobs.submit(job)
+    result = engine.jobs.wait(job.job_id, 20)
+    assert result is not None
+    return result
+
+
+def read(engine: Engine, sql: str, **limits: Any) -> list[dict[str, Any]]:
+    """The rows of a query; `max_bytes_billed` and `timeout` limit it."""
+    _, reading = engine.read(Read(Statement(sql), 1000, limits.get("max_bytes_billed"), limits.get("timeout", 20.0)))
+    return [row for batch in reading for row in batch.to_pylist()]
