@@ -87,8 +87,8 @@ proto-check: $(IMAGE) ## Check protos/: lint, breaking changes since the baselin
 	@diff <(cd $(STUBS) && $(LIST_STUBS)) <(cd sdk && $(LIST_STUBS)) || { \
 		echo 'sdk/convergence is not what protos/ generate: run `make proto`'; exit 1; }
 
-baseline: $(IMAGE) ## Declare the API as it stands released: from now on `make check` refuses to break it
-	cp $(IMAGE) $(BASELINE)
+baseline: $(STAMP) ## Declare the API as it stands released: from now on `make check` refuses to break it
+	$(PROTOC) --include_imports --descriptor_set_out=$(BASELINE) $(PROTOS)
 
 LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header $(addprefix --no-emit-package convergence-,sdk server local-stack)
