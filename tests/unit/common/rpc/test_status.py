@@ -13,7 +13,7 @@ def leaves(cls: type[errors.ConvergenceError]) -> set[type[errors.ConvergenceErr
     return {cls}.union(*(leaves(sub) for sub in cls.__subclasses__()))
 
 
-@pytest.mark.parametrize("cls", sorted(leaves(errors.ConvergenceError), key=lambda cls: cls.__name__))
+@pytest.mark.parametrize("cls", sorted(leaves(errors.ConvergenceError), key=str))
 def test_every_error_has_a_status_of_its_own_and_a_reason_that_the_protos_know(
     cls: type[errors.ConvergenceError],
 ) -> None:
