@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.failures import as_application_error, as_run_error
+from pipeline_service.failures import as_application_error, worker_ended
 from pipeline_service.records import Records
 from pipeline_service.run import Run
+from pipeline_service.step_errors import as_run_error, may_pass
 from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.steps.attempt import Attempt, stage_table
 from pipeline_service.steps.step import Steps
@@ -57,7 +57,8 @@ class Activities:
                 )
                 with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
                     await self._records.add_attempt(attempt, start_time=start_time, error=described)
-                raise as_application_error(error, described, attempt.result()) from error
+                repeat = may_pass(error) and attempt.number < task.step.max_attempts
+                raise as_application_error(described, attempt.result(), repeat=repeat) from error
 
     @activity.defn
     async def begin_run(self, run: Run) -> None:
@@ -88,7 +89,7 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except Exception as error:
-        raise as_application_error(error, as_run_error(error), StepResult()) from error
+        raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error)) from error
 
 
 @asynccontextmanager
@@ -106,9 +107,7 @@ async def _alive() -> AsyncIterator[None]:
         yield
     except asyncio.CancelledError:
         if _worker_is_ending():
-            raise ApplicationError(
-                "The worker was shut down", type="WORKER_SHUTDOWN", category=ApplicationErrorCategory.BENIGN
-            ) from None
+            raise worker_ended() from None
         raise
     finally:
         beating.cancel()

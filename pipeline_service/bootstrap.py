@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from temporalio.client import Client
 
@@ -99,6 +99,8 @@ async def wired(
             yield server
     finally:
         reloading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reloading
 
 
 def _use_cases(

@@ -25,6 +25,8 @@ with workflow.unsafe.imports_passed_through():
 MAX_PARALLEL_STEPS = 4
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 """How long after its worker's death a step goes on elsewhere."""
+LOST_ATTEMPTS = 10
+"""Attempts that a step may lose with their workers, beside its own, which the activity counts."""
 BACKSTOP = timedelta(minutes=10)
 """Beyond a step's own timeout, which the activity keeps by itself and publishing is exempt from: for one that hangs."""
 _UNTIL_RECORDED = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
@@ -79,7 +81,7 @@ class RunWorkflow:
                     StepTask(RunRef(self._logging_id, self._header.pipeline_id, self._header.tenant_id), step),
                     start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
                     heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                    retry_policy=RetryPolicy(maximum_attempts=step.max_attempts),
+                    retry_policy=RetryPolicy(maximum_attempts=step.max_attempts + LOST_ATTEMPTS),
                     cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                     summary=step.step_id,
                 )

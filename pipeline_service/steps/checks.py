@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from common.clock import Clock
 from common.warehouse.warehouse import Row, Statement, Warehouse
-from pipeline_service.failures import StepFailed
 from pipeline_service.plan import PlanCheck
 from pipeline_service.records import CheckRecord, Records
 from pipeline_service.run import CheckOutcome
+from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import Attempt
 
 MAX_SAMPLE_ROWS = 20

@@ -5,8 +5,8 @@ import asyncio
 from common.errors import ObjectNotFound
 from common.warehouse.warehouse import Warehouse
 from pipeline_service.days import days_between
-from pipeline_service.failures import StepFailed
 from pipeline_service.plan import PlanTable
+from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import Attempt, day_of
 from pipeline_service.steps.checks import Checks
 

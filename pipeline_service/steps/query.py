@@ -4,8 +4,8 @@ import asyncio
 
 from common.clock import Clock
 from common.warehouse.warehouse import Destination, Job, QueryJob, ReplaceJob, Warehouse
-from pipeline_service.failures import StepFailed
 from pipeline_service.plan import PlanQuery
+from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import Attempt, day_of
 from pipeline_service.steps.checks import Checks
 

@@ -28,7 +28,7 @@ from pipeline_service.steps.step import Steps
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.worker import connect, working
-from tests.temporal import DevServer, temporal_address  # noqa: F401 - a fixture
+from tests.temporal import DevServer
 from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
 
 
@@ -108,7 +108,7 @@ class Lab:
 
 
 @pytest.fixture
-async def lab(temporal_address: str) -> AsyncIterator[Lab]:  # noqa: F811
+async def lab(temporal_address: str) -> AsyncIterator[Lab]:
     """A lab without a worker. Its fake yields one row for `select load`, and lets `measure ok` pass, `measure bad` fail."""
     warehouse = FakeWarehouse()
     warehouse.selects["select load"] = [{"day": DAY, "service": "compute", "cost": 1}]

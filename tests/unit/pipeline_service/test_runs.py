@@ -107,10 +107,20 @@ async def test_independent_steps_run_at_the_same_time(lab: Lab) -> None:
         assert (await lab.end_of(started)).state.status is RunStatus.COMPLETE
 
 
+async def test_a_passing_fault_is_tried_as_often_as_the_step_says(lab: Lab) -> None:
+    for number in range(1, 4):
+        lab.warehouse.failures[f"load_stage_{number}"] = JobAborted("lost against a concurrent job")
+    async with lab.worker():
+        run = await lab.run(plan(lab.tenant_id, replace(query_step(lab.tenant_id), max_attempts=2)))
+    assert run.state.error is not None
+    assert run.state.error.reason == "DEPENDENCY_UNAVAILABLE"
+    assert run.state.steps[0].attempts == 2
+
+
 async def test_a_step_goes_on_in_another_worker_without_doing_anything_twice(lab: Lab, temporal_address: str) -> None:
     lab.warehouse.held["load_stage_1"].clear()
     async with lab.worker():
-        started = await lab.start(plan(lab.tenant_id))
+        started = await lab.start(plan(lab.tenant_id, replace(query_step(lab.tenant_id), max_attempts=1)))
         await lab.warehouse.began["load_stage_1"].wait()
     async with lab.worker(await connect(temporal_address, namespace="default")):
         lab.warehouse.held["load_stage_1"].set()

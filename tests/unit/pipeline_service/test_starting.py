@@ -133,12 +133,13 @@ async def test_the_engine_keeps_no_request_id_in_clear(lab: Lab) -> None:
     assert request_id not in key
 
 
-async def test_an_engine_that_is_away_gives_unavailable(lab: Lab, unreachable: TemporalEngine) -> None:
-    with pytest.raises(Unavailable):
-        await unreachable.start("run/acme/000000000000000", plan("acme"))
-    with pytest.raises(Unavailable):
-        await unreachable.describe("run/acme/000000000000000")
-    with pytest.raises(Unavailable):
-        await Requests(unreachable, lab.ledger).start(
-            request_key(lab.tenant_id, str(uuid.uuid4())), DIGEST, "run/acme/000000000000000", plan("acme")
-        )
+async def test_an_engine_that_is_away_gives_unavailable(lab: Lab, key: str, unreachable: TemporalEngine) -> None:
+    the_plan = plan(lab.tenant_id)
+    workflow_id = lab.workflow_id(the_plan)
+    refusals = await asyncio.gather(
+        unreachable.start(workflow_id, the_plan),
+        unreachable.describe(workflow_id),
+        Requests(unreachable, lab.ledger).start(key, DIGEST, workflow_id, the_plan),
+        return_exceptions=True,
+    )
+    assert [type(refusal) for refusal in refusals] == [Unavailable] * 3
