@@ -50,6 +50,6 @@ def _last_of_page_before(token: str, fields: Fields) -> TemplateName | None:
     try:
         provider, domain, name = map(str, json.loads(base64.urlsafe_b64decode(token)))
         return TemplateName(provider, domain, name)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         fields.violation("page_token", "is no token of an earlier answer")
         return None

@@ -9,8 +9,8 @@ from common.clock import SystemClock
 from common.errors import JobAborted, ObjectNotFound, Terminal, Transient
 from common.warehouse.attempts import run_once
 from common.warehouse.warehouse import Column, Job, JobResult, QueryJob, Statement, TableRef, TableSpec, Warehouse
-from tests.contract.conftest import Connect
 from tests.contract.work import SLOW, WAIT_SECONDS, new_id
+from tests.warehouses import Connect
 
 
 class Effect:

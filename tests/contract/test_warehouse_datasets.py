@@ -8,9 +8,9 @@ import pytest
 
 from common.errors import ObjectExists, ObjectNotFound, PreconditionLost
 from common.warehouse.warehouse import Dataset, Warehouse
-from tests.contract.conftest import Connect
 from tests.contract.work import new_id
 from tests.stubs.bigquery import LOCATION
+from tests.warehouses import Connect
 
 
 def fresh() -> str:

@@ -17,8 +17,8 @@ from common.warehouse.warehouse import (
     TableSpec,
     Warehouse,
 )
-from tests.contract.conftest import Connect
 from tests.contract.work import SLOW, WAIT_SECONDS, execute, finish, new_id
+from tests.warehouses import Connect
 
 SPEC = TableSpec(columns=(Column("id", "INT64"), Column("name", "STRING")))
 

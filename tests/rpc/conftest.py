@@ -1,3 +1,43 @@
-"""The warehouses of the contract suite serve the tests over real connections too."""
+"""One running system for all tests of a process that only ask what is refused, and a check that it left nothing behind."""
 
-from tests.contract.conftest import connect, local_server, stub, warehouse  # noqa: F401
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from pipeline_service.worker import connect
+from tests.rpc.bad_templates import ANY_TABLE, BAD
+from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
+from tests.rpc.system import System, Tenant
+from tests.rpc.tenant_stack import tenant_stack
+from tests.warehouses import LocalServer
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system(
+    local_server: LocalServer, temporal_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[System]:
+    """Both services. Tests that use it run in the loop of the session: `pytest.mark.asyncio(loop_scope="session")`."""
+    folder = tmp_path_factory.mktemp("system")
+    warehouse = local_server.connect()
+    task_queue = uuid.uuid4().hex
+    configs_dir = configs_with(folder, {**TEMPLATES, **ANY_TABLE, **{name: bad.text for name, bad in BAD.items()}})
+    options = {"configs_dir": configs_dir, "temporal_task_queue": task_queue}
+    async with (
+        tenant_stack(folder, warehouse) as tenants,
+        pipeline_stack(folder, warehouse, tenants, temporal_address, **options) as pipelines,
+    ):
+        engine = await connect(temporal_address, namespace="default")
+        acme, rival = [Tenant(*await pipelines.onboard()) for _ in range(2)]
+        run = await pipelines.run(rival.tenant_id, rival.key)
+        yield System(tenants, pipelines, engine, task_queue, acme, rival, run.pipeline_logging_id)
+    await warehouse.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def leaves_nothing(system: System) -> AsyncIterator[None]:
+    """The test changes no dataset, starts no workflow and records no run."""
+    before = await system.footprint()
+    yield
+    assert await system.footprint() == before

@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,24 +133,33 @@ class PipelineStack:
         return [dict(row.items()) async for message in stream for row in message.rows]
 
 
-@asynccontextmanager
-async def pipeline_stack(
-    folder: Path, warehouse: Warehouse, tenants: TenantStack, temporal_address: str
-) -> AsyncIterator[PipelineStack]:
-    """Start PipelineService with the templates of these tests; stop it."""
+def configs_with(folder: Path, templates: Mapping[str, str]) -> Path:
+    """The shipped configs, and these templates under gcp/test."""
     configs_dir = folder / "configs"
     shutil.copytree(default_configs_dir(), configs_dir)
     (configs_dir / "gcp" / "test").mkdir()
-    for name, text in TEMPLATES.items():
+    for name, text in templates.items():
         (configs_dir / "gcp" / "test" / f"{name}.yml").write_text(text)
+    return configs_dir
+
+
+@asynccontextmanager
+async def pipeline_stack(
+    folder: Path, warehouse: Warehouse, tenants: TenantStack, temporal_address: str, **options: Any
+) -> AsyncIterator[PipelineStack]:
+    """Start PipelineService with the templates of these tests; stop it. `options` go before the settings here."""
+    configs_dir = options.pop("configs_dir", None) or configs_with(folder, TEMPLATES)
     settings = PipelineServiceSettings(
         _env_file=None,
-        listen_address="127.0.0.1:0",
-        project="local",
-        admin_key_hashes=(digest_of(ADMIN),),
-        temporal_task_queue=uuid.uuid4().hex,
         configs_dir=configs_dir,
-        shutdown_grace_seconds=0,
+        **{
+            "listen_address": "127.0.0.1:0",
+            "project": "local",
+            "admin_key_hashes": (digest_of(ADMIN),),
+            "temporal_task_queue": uuid.uuid4().hex,
+            "shutdown_grace_seconds": 0,
+            **options,
+        },
     )
     client = await connect(temporal_address, namespace="default")
     async with wired(settings, warehouse=warehouse, client=client, clock=SystemClock()) as server:

@@ -17,10 +17,10 @@ from common.tenants.tenant import STATE
 from common.warehouse.warehouse import TableRef
 from convergence.tenant.v1 import tenant_service_pb2 as pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceStub
-from tests.contract.conftest import Connect
 from tests.local_kms import KEY, EmulatorProcess
 from tests.rpc.tenant_stack import ADMIN, as_key
 from tests.stubs.bigquery import BigQueryStub
+from tests.warehouses import Connect
 
 MOST_CHANGES = 20
 

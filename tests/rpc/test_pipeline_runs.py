@@ -14,7 +14,6 @@ from convergence.pipeline.v1 import run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
-from tests.temporal import temporal_address  # noqa: F401 - a fixture
 
 COMPUTE = {"day": DAY, "service": "compute", "cost": "1.123456789", "items": "3", "billed": True, "ratio": 0.5}
 STORAGE = {"day": DAY, "service": "storage", "cost": "2", "items": "4", "billed": False, "ratio": 1.5}
@@ -22,7 +21,7 @@ NEXT_DAY = {"day": "2025-11-16", "service": "compute", "cost": "8", "items": "5"
 
 
 @pytest.fixture
-async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:  # noqa: F811
+async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
     async with (
         tenant_stack(tmp_path, warehouse) as tenants,
         pipeline_stack(tmp_path, warehouse, tenants, temporal_address) as running,

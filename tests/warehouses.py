@@ -1,0 +1,102 @@
+"""The warehouses that tests run on: the local server in a process of its own, and the stub of BigQuery's REST API."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from common.secret import Secret
+from common.warehouse.local import LocalWarehouse
+from common.warehouse.warehouse import Warehouse
+from tests.stubs.bigquery import BigQueryStub
+from tests.stubs.bigquery import connect as bigquery
+
+Connect = Callable[[], Warehouse]
+
+
+class LocalServer:
+    """`python -m local_stack.warehouse` on one folder and, once started, one port, which outlive its process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = "127.0.0.1:0"
+        self.token = Secret("token-of-the-tests")
+        self._folder = folder
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start, and return once it serves."""
+        token_file = self._folder / "token"
+        token_file.touch(mode=0o600)
+        token_file.write_text(self.token.reveal())
+        command = [sys.executable, "-m", "local_stack.warehouse", "--data-dir", str(self._folder / "data")]
+        command += ["--port", self.address.partition(":")[2], "--token-file", str(token_file)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("listening on "), (self._folder / "log").read_text()
+        self.address = line.removeprefix("listening on ").strip()
+
+    def connect(self) -> LocalWarehouse:
+        """A new adapter with connections of its own."""
+        return LocalWarehouse(self.address, self.token)
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.kill()
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process, if it runs."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate(timeout=30)
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A server that all tests of this process share: every test has datasets of its own."""
+    server = LocalServer(tmp_path_factory.mktemp("warehouse"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def stub() -> Iterator[BigQueryStub]:
+    """A stub that all tests of this process share."""
+    server = BigQueryStub()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["local", "bigquery"])
+async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
+    """Makes adapters to one warehouse, each with connections of its own, as another process has."""
+    made: list[Warehouse] = []
+    if request.param == "local":
+        open_new: Connect = request.getfixturevalue("local_server").connect
+    else:
+        stub: BigQueryStub = request.getfixturevalue("stub")
+        open_new = partial(bigquery, stub.address)
+
+    def new() -> Warehouse:
+        made.append(open_new())
+        return made[-1]
+
+    yield new
+    for warehouse in made:
+        await warehouse.close()
+
+
+@pytest.fixture
+def warehouse(connect: Connect) -> Warehouse:
+    """One adapter to each of both."""
+    return connect()
