@@ -3,7 +3,11 @@
 import ast
 import csv
 import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +19,38 @@ from local_stack.billing_export import COLUMNS
 DAYS = tuple(date(2020, 11, day) for day in (8, 9, 10, 11))
 
 
+@dataclass
+class Totals:
+    """What a day of the file adds up to, as its text has it."""
+
+    line_items: int = 0
+    cost: Decimal = Decimal(0)
+    credits: Decimal = Decimal(0)
+
+
 def real_rows() -> list[dict[str, Any]]:
     """Its rows, nested as in BigQuery. Skips the test where the data is absent."""
+    return [{column.name: _value(row, column.name, column) for column in COLUMNS} for row in _flat_rows()]
+
+
+def real_totals() -> Mapping[date, Totals]:
+    """The totals of each day of usage in UTC. Skips the test where the data is absent."""
+    totals: defaultdict[date, Totals] = defaultdict(Totals)
+    for row in _flat_rows():
+        day = totals[datetime.fromisoformat(row["usage_start_time"]).date()]
+        day.line_items += 1
+        day.cost += Decimal(row["cost"])
+        day.credits += sum((Decimal(repr(credit["amount"])) for credit in ast.literal_eval(row["credits"])), Decimal(0))
+    return totals
+
+
+def _flat_rows() -> list[dict[str, str]]:
     folder = os.environ.get("CONVERGENCE_TEST_DATA")
     path = Path(folder) / "gcp" / "gcp_standard_export_2020-11.csv" if folder else None
     if path is None or not path.is_file():
         pytest.skip("needs the real export: set CONVERGENCE_TEST_DATA to the folder that holds gcp/")
     with path.open(encoding="utf-8", newline="") as file:
-        return [{column.name: _value(row, column.name, column) for column in COLUMNS} for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
 
 
 def _value(flat: dict[str, str], name: str, column: Column) -> Any:
