@@ -1,15 +1,15 @@
 """Where sqlglot's DuckDB differs from BigQuery without an error: each construct is rewritten here until it agrees, or refused.
 
 A mend takes a node of the parsed GoogleSQL and returns what replaces it, written in DuckDB's terms. Types decide some of them: a node has
-its type where `types.infer` could tell, and `typeof` asks DuckDB for the rest.
+its type where `infer.py` could tell, and `typeof` asks DuckDB for the rest.
 """
 
 from collections.abc import Callable
 
-import sqlglot
 from sqlglot import exp
 
-from common.errors import Terminal
+from local_stack.warehouse.arrays import bracket, fold, unnest
+from local_stack.warehouse.rewriting import cast, duckdb, fill, refuse
 
 Mend = Callable[[exp.Expr], exp.Expr]
 
@@ -24,23 +24,6 @@ def mend(tree: exp.Expr) -> None:
                 node.replace(replacement)
 
 
-def refuse(what: str) -> Terminal:
-    """The error of what is valid GoogleSQL but not had here."""
-    return Terminal(f"{what} is not supported by the local warehouse")
-
-
-def _duckdb(sql: str) -> exp.Expr:
-    return sqlglot.parse_one(sql, dialect="duckdb")
-
-
-def _fill(template: exp.Expr, **values: exp.Expr) -> exp.Expr:
-    return exp.replace_placeholders(template, **values)
-
-
-def _cast(node: exp.Expr, to: str) -> exp.Expr:
-    return exp.Cast(this=node.copy(), to=exp.DataType.build(to, dialect="duckdb"))
-
-
 def _is_numeric(node: exp.Expr) -> bool:
     return node.is_type(exp.DType.DECIMAL)
 
@@ -51,27 +34,28 @@ _NUMERIC = exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
 _WHOLE = frozenset({exp.DType.INT, exp.DType.SMALLINT, exp.DType.TINYINT})
 _FOREIGN = frozenset({exp.DType.BIGDECIMAL, exp.DType.TIME, exp.DType.INTERVAL, exp.DType.GEOGRAPHY, exp.DType.RANGE})
 
-# BigQuery rounds the exact binary value of a FLOAT64 half away from zero; DuckDB multiplies in floating point first, which is exact enough
-# only away from a tie and below 2^14. The rest goes through the full decimal expansion, seven times slower.
-_FLOAT_TO_NUMERIC = _duckdb(
+# BigQuery rounds the exact binary value of a FLOAT64 half away from zero. DuckDB multiplies by 10^9 in floating point first: exact enough
+# for the fraction by itself, unless that is near a tie. What is, or is too large, goes through its decimal expansion, which is slow.
+_FRACTION = "(CAST(:x AS DOUBLE) - trunc(CAST(:x AS DOUBLE)))"
+_FLOAT_TO_NUMERIC = duckdb(
     "CASE WHEN typeof(:x) <> 'DOUBLE' THEN CAST(:x AS DECIMAL(38, 9)) "
-    "WHEN abs(CAST(:x AS DOUBLE)) < 16384 "
-    "AND abs(abs(CAST(:x AS DOUBLE) * 1e9 - trunc(CAST(:x AS DOUBLE) * 1e9)) - 0.5) > 0.01 THEN CAST(:x AS DECIMAL(38, 9)) "
+    f"WHEN abs(CAST(:x AS DOUBLE)) < 9e15 AND abs(abs({_FRACTION} * 1e9 - trunc({_FRACTION} * 1e9)) - 0.5) > 0.01 "
+    f"THEN CAST(CAST(trunc(CAST(:x AS DOUBLE)) AS BIGINT) AS DECIMAL(38, 9)) + CAST({_FRACTION} AS DECIMAL(38, 9)) "
     "ELSE CAST(format('{:.45f}', CAST(:x AS DOUBLE)) AS DECIMAL(38, 9)) END"
 )
 # DuckDB rounds half to even.
-_FLOAT_TO_INT64 = _duckdb(
+_FLOAT_TO_INT64 = duckdb(
     "CASE typeof(:x) WHEN 'DOUBLE' THEN CAST(round(CAST(:x AS DOUBLE)) AS BIGINT) ELSE CAST(:x AS BIGINT) END"
 )
 # BigQuery prints 1.5 for NUMERIC 1.500000000, and 2 for FLOAT64 2.0.
-_TO_STRING = _duckdb(
+_TO_STRING = duckdb(
     "CASE WHEN typeof(:x) LIKE 'DECIMAL%' AND contains(CAST(:x AS TEXT), '.') "
     "THEN rtrim(rtrim(CAST(:x AS TEXT), '0'), '.') "
     "WHEN typeof(:x) = 'DOUBLE' THEN regexp_replace(CAST(:x AS TEXT), '[.]0$', '') "
     "WHEN typeof(:x) = 'BLOB' THEN error('CAST of BYTES AS STRING is not supported by the local warehouse') "
     "ELSE CAST(:x AS TEXT) END"
 )
-_ONCE = _duckdb("list_transform([:x], lambda v: :body)[1]")
+_ONCE = duckdb("list_transform([:x], lambda v: :body)[1]")
 
 
 def _cast_mend(node: exp.Expr) -> exp.Expr:
@@ -96,9 +80,9 @@ def _cast_mend(node: exp.Expr) -> exp.Expr:
             if not (isinstance(inner.this, exp.Placeholder) and inner.args["to"].this == exp.DType.DOUBLE):
                 inner.replace(exp.TryCast(this=inner.this, to=inner.args["to"]))
     if value.find(exp.Query):  # used several times: compute it once
-        body = _fill(template, x=exp.column("v"))
-        return _fill(_ONCE, x=value.copy(), body=body)
-    return _fill(template, x=value.copy())
+        body = fill(template, x=exp.column("v"))
+        return fill(_ONCE, x=value.copy(), body=body)
+    return fill(template, x=value.copy())
 
 
 def _type_mend(node: exp.Expr) -> exp.Expr:
@@ -111,19 +95,19 @@ def _type_mend(node: exp.Expr) -> exp.Expr:
 
 # Arithmetic
 
-_DIVIDE = _duckdb("CASE WHEN :b = 0 THEN error('division by zero') ELSE :a / :b END")
-_SAFE_DIVIDE = _duckdb("CASE WHEN :b = 0 THEN NULL ELSE :a / :b END")
+_DIVIDE = duckdb("CASE WHEN :b = 0 THEN error('division by zero') ELSE :a / :b END")
+_SAFE_DIVIDE = duckdb("CASE WHEN :b = 0 THEN NULL ELSE :a / :b END")
 
 
 def _divide(node: exp.Expr) -> exp.Expr:
     template = _SAFE_DIVIDE if isinstance(node, exp.SafeDivide) else _DIVIDE
-    quotient = _fill(template, a=exp.paren(node.this.copy()), b=exp.paren(node.expression.copy()))
-    return _cast(quotient, "DECIMAL(38, 9)") if _is_numeric(node) else exp.paren(quotient)
+    quotient = fill(template, a=exp.paren(node.this.copy()), b=exp.paren(node.expression.copy()))
+    return cast(quotient, "DECIMAL(38, 9)") if _is_numeric(node) else exp.paren(quotient)
 
 
 def _keep_numeric(node: exp.Expr) -> exp.Expr:
     """DuckDB widens the scale of a product and averages in DOUBLE; BigQuery stays NUMERIC."""
-    return _cast(node, "DECIMAL(38, 9)") if _is_numeric(node) and not isinstance(node.parent, exp.Window) else node
+    return cast(node, "DECIMAL(38, 9)") if _is_numeric(node) and not isinstance(node.parent, exp.Window) else node
 
 
 def _round(node: exp.Expr) -> exp.Expr:
@@ -138,17 +122,17 @@ _JSON_GUARD = (
     "CASE WHEN regexp_matches(typeof(:x), 'DECIMAL|TIMESTAMP') "
     "THEN error('JSON of NUMERIC, DATETIME or TIMESTAMP is not supported by the local warehouse: cast it to STRING first') "
 )
-_TO_JSON = _duckdb(_JSON_GUARD + "ELSE to_json(:x) END")
-_TO_JSON_STRING = _duckdb(_JSON_GUARD + "ELSE coalesce(CAST(to_json(:x) AS TEXT), 'null') END")
+_TO_JSON = duckdb(_JSON_GUARD + "ELSE to_json(:x) END")
+_TO_JSON_STRING = duckdb(_JSON_GUARD + "ELSE coalesce(CAST(to_json(:x) AS TEXT), 'null') END")
 
 
 def _json(node: exp.Expr) -> exp.Expr:
     if node.args.get("options") or len([a for a in node.args.values() if isinstance(a, exp.Expr)]) > 1:
         raise refuse("TO_JSON_STRING with options")
     if node.this.find(exp.Query):
-        body = _fill(_TO_JSON if node.args.get("to_json") else _TO_JSON_STRING, x=exp.column("v"))
-        return _fill(_ONCE, x=node.this.copy(), body=body)
-    return _fill(_TO_JSON if node.args.get("to_json") else _TO_JSON_STRING, x=node.this.copy())
+        body = fill(_TO_JSON if node.args.get("to_json") else _TO_JSON_STRING, x=exp.column("v"))
+        return fill(_ONCE, x=node.this.copy(), body=body)
+    return fill(_TO_JSON if node.args.get("to_json") else _TO_JSON_STRING, x=node.this.copy())
 
 
 def _like(node: exp.Expr) -> exp.Expr:
@@ -163,11 +147,11 @@ def _like(node: exp.Expr) -> exp.Expr:
 
 
 def _to_date(node: exp.Expr) -> exp.Expr:
-    return _cast(node, "DATE")
+    return cast(node, "DATE")
 
 
 def _to_timestamp(node: exp.Expr) -> exp.Expr:
-    return _cast(node, "TIMESTAMPTZ")
+    return cast(node, "TIMESTAMPTZ")
 
 
 def _date_trunc(node: exp.Expr) -> exp.Expr:
@@ -183,13 +167,13 @@ def _no_weeks(node: exp.Expr) -> exp.Expr:
     return node
 
 
-_ELAPSED = _duckdb("datesub(:unit, :start, :stop)")
+_ELAPSED = duckdb("datesub(:unit, :start, :stop)")
 
 
 def _timestamp_diff(node: exp.Expr) -> exp.Expr:
     """BigQuery counts whole units that have passed; DuckDB's DATE_DIFF counts boundaries crossed."""
     unit = exp.Literal.string(node.args["unit"].name)
-    return _fill(_ELAPSED, unit=unit, start=node.expression.copy(), stop=node.this.copy())
+    return fill(_ELAPSED, unit=unit, start=node.expression.copy(), stop=node.this.copy())
 
 
 _EXTRACTED = {"ISOWEEK": "WEEK", "ISOYEAR": "ISOYEAR"} | {
@@ -208,42 +192,9 @@ def _extract(node: exp.Expr) -> exp.Expr:
     return exp.Extract(this=exp.var(_EXTRACTED[part]), expression=node.expression.copy())
 
 
-# Arrays
-
-_FIELDS = sqlglot.parse_one("SELECT unnest(:x, max_depth := 2)", dialect="duckdb")
-_NUMBERED = sqlglot.parse_one(
-    'SELECT "_element" AS :element, "_position" - 1 AS :position FROM unnest(:x) WITH ORDINALITY AS _u("_element", "_position")',
-    dialect="duckdb",
-)
-
-
-def _unnest(node: exp.Expr) -> exp.Expr:
-    """Offsets count from 0, and without an alias the fields of the elements are the columns."""
-    if isinstance(node.parent, exp.In):
-        return node
-    if len(node.expressions) != 1:
-        raise refuse("UNNEST of several arrays")
-    array, alias, offset = node.expressions[0], node.args.get("alias"), node.args.get("offset")
-    columns = alias.args.get("columns") if alias else None
-    if not columns and not offset:
-        return exp.Subquery(this=_fill(_FIELDS, x=array.copy()), alias=alias.copy() if alias else None)
-    if not offset:
-        return node
-    element = columns[0] if columns else exp.to_identifier("_element")
-    position = offset if isinstance(offset, exp.Identifier) else exp.to_identifier("offset")
-    select = _fill(_NUMBERED, x=array.copy(), element=element.copy(), position=position.copy())
-    return exp.Subquery(this=select, alias=exp.TableAlias(this=exp.to_identifier(f"_{element.name}_{position.name}")))
-
-
-def _bracket(node: exp.Expr) -> exp.Expr:
-    if node.args.get("offset") is None and not isinstance(node.this, exp.JSONExtract):
-        raise refuse("A subscript without OFFSET, ORDINAL or their SAFE_ forms")
-    return node
-
-
 MENDS: dict[type[exp.Expr], Mend] = {
     exp.Avg: _keep_numeric,
-    exp.Bracket: _bracket,
+    exp.Bracket: bracket,
     exp.Cast: _cast_mend,
     exp.DataType: _type_mend,
     exp.DateAdd: _to_date,
@@ -258,9 +209,10 @@ MENDS: dict[type[exp.Expr], Mend] = {
     exp.Round: _round,
     exp.SafeDivide: _divide,
     exp.StrToTime: _to_timestamp,
+    exp.Subquery: fold,
     exp.TimestampDiff: _timestamp_diff,
     exp.TimestampTrunc: _no_weeks,
     exp.TryCast: _cast_mend,
     exp.UnixToTime: _to_timestamp,
-    exp.Unnest: _unnest,
+    exp.Unnest: unnest,
 }

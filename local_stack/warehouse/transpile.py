@@ -20,7 +20,8 @@ from common.warehouse.warehouse import Parameter, Statement, TableRef, Value
 from local_stack.warehouse.column_types import DUCKDB
 from local_stack.warehouse.functions import FUNCTIONS
 from local_stack.warehouse.infer import Schema, infer
-from local_stack.warehouse.mends import mend, refuse
+from local_stack.warehouse.mends import mend
+from local_stack.warehouse.rewriting import refuse
 
 Kind = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"]
 Bound = str | bytes | int | float | bool | None | list["Bound"]

@@ -6,6 +6,7 @@ from typing import Any
 
 D = Decimal
 T = "d.events WHERE id = 1"
+KEYED = """[STRUCT(2 AS k, 1 AS j, 'd' AS v), STRUCT(2, 0, 'c'), STRUCT(1, 5, 'b'), STRUCT(NULL, 9, 'a'), STRUCT(1, 1, NULL)]"""
 JAN = datetime(2025, 1, 1, tzinfo=UTC)
 
 # expression, value: evaluated as SELECT expression, or over the first row of d.events where it names a column
@@ -179,6 +180,15 @@ EXPRESSIONS: list[tuple[str, Any]] = [
     ("(SELECT STRING_AGG(c.name, ',' ORDER BY c.name) FROM UNNEST(credits) AS c)", "x,y"),
     ("(SELECT STRING_AGG(CONCAT(t, CAST(o AS STRING)) ORDER BY o) FROM UNNEST(tags) AS t WITH OFFSET AS o)", "p0,q1"),
     ("(SELECT MAX(offset) FROM UNNEST(credits) WITH OFFSET)", 1),
+    ("(SELECT SUM(c.amount * id) FROM UNNEST(credits) AS c WHERE c.name = 'y')", 2.5),
+    ("(SELECT SUM(c.amount) FROM UNNEST(credits) AS c WHERE c.name = 'z')", None),
+    ("(SELECT SUM(c) FROM UNNEST(CAST(NULL AS ARRAY<INT64>)) AS c)", None),
+    ("(SELECT MIN(c.name) FROM UNNEST(credits) AS c)", "x"),
+    ("(SELECT MAX(c) FROM UNNEST([1, 3, 2]) AS c)", 3),
+    ("(SELECT SUM(DISTINCT c) FROM UNNEST([1, 1, 2]) AS c)", 3),
+    (f"(SELECT STRING_AGG(c.v, '' ORDER BY c.k, c.j) FROM UNNEST({KEYED}) AS c)", "abcd"),
+    (f"(SELECT STRING_AGG(c.v, '' ORDER BY c.k DESC, c.j DESC) FROM UNNEST({KEYED}) AS c)", "dcba"),
+    ("(SELECT STRING_AGG(c) FROM UNNEST(CAST([] AS ARRAY<STRING>)) AS c)", None),
     ("TO_JSON_STRING(service)", '{"id":"s1","description":"S"}'),
     (
         "TO_JSON_STRING(ARRAY(SELECT AS STRUCT c.name FROM UNNEST(credits) AS c ORDER BY c.name))",

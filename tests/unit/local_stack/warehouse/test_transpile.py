@@ -1,7 +1,9 @@
 """GoogleSQL as the local warehouse runs it, on a real DuckDB: what it answers is what BigQuery's documentation says."""
 
+import random
 from collections.abc import Iterator
 from datetime import date
+from decimal import ROUND_HALF_UP
 from typing import Any
 
 import duckdb
@@ -114,6 +116,18 @@ def test_parameters_keep_their_types(database: duckdb.DuckDBPyConnection) -> Non
         False,
     )
     assert run(database, sql, *parameters) == [expected]
+
+
+def test_a_float64_becomes_numeric_by_its_exact_value_rounded_half_away_from_zero(
+    database: duckdb.DuckDBPyConnection,
+) -> None:
+    chance = random.Random(9)
+    values = [chance.choice((-1, 1)) * chance.random() * 10.0 ** chance.randint(-9, 17) for _ in range(4000)]
+    values += [chance.randint(-(10**7), 10**7) / 1024 for _ in range(1000)]  # ties among them
+    values += [round(chance.random() * 10.0**digits, 10) for digits in range(8) for _ in range(200)]
+    sql = "SELECT CAST(x AS NUMERIC) AS x, SAFE_CAST(x AS NUMERIC) AS y FROM UNNEST(@values) AS x WITH OFFSET AS o ORDER BY o"
+    exact = [D(value).quantize(D("1e-9"), ROUND_HALF_UP) for value in values]
+    assert run(database, sql, Parameter("values", "FLOAT64", values, array=True)) == [(x, x) for x in exact]
 
 
 def test_an_interval_takes_a_parameter(database: duckdb.DuckDBPyConnection) -> None:
