@@ -1,0 +1,39 @@
+"""How much is measured, and the taking of turns: A and B see the same machine, whatever else it does meanwhile."""
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+Call = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How often each measurement is repeated, and the rows of the export day."""
+
+    calls: int
+    starts: int
+    runs: int
+    export_rows: int
+
+
+FULL = Rounds(calls=1000, starts=60, runs=7, export_rows=1_000_000)
+SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000)
+
+
+async def in_turn(calls: Mapping[str, Call], *, rounds: int, settle: Call | None = None) -> dict[str, list[float]]:
+    """Seconds that each call took, `rounds` times after one that does not count. Each round begins with another of the calls;
+    `settle` runs after each round, untimed."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    order = deque(calls)
+    for number in range(rounds + 1):
+        for name in order:
+            began = time.perf_counter()
+            await calls[name]()
+            if number:
+                taken[name].append(time.perf_counter() - began)
+        if settle is not None:
+            await settle()
+        order.rotate()
+    return taken

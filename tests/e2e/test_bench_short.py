@@ -1,0 +1,35 @@
+"""The benchmark works. Its figures are for `make bench`: a busy machine must not fail a test."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+MEASURED = (
+    "idle memory of tenant_service",
+    "idle memory of pipeline_service",
+    "ListTemplates / bare grpc.aio echo",
+    "GetRun of an active run / bare describe",
+    "RunTemplate / bare workflow start",
+    "RunTemplate with request_id / bare workflow start",
+    "20,000-row day: run / its statements sent directly",
+    "20,000-row day: growth of pipeline_service",
+)
+
+
+def test_short_bench_prints_every_measurement_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-m", "bench", "--short"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in MEASURED:
+        assert re.search(
+            rf"^{re.escape(name)} +[\d.]+ \w+ .*(ok|MISSED|for information)$", done.stdout, re.MULTILINE
+        ), name
+    assert list(tmp_path.iterdir()) == []
