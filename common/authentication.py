@@ -1,6 +1,4 @@
-"""The authentication that both services share, wired from settings."""
-
-from dataclasses import dataclass
+"""Who holds a key: the authentication that both services share, wired from settings."""
 
 from common.api_keys.store import KeyStore
 from common.api_keys.verifier import KeyVerifier
@@ -12,25 +10,30 @@ from common.tenants.tenants import Tenants
 from common.warehouse.warehouse import Warehouse
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
-    """Who holds a key, and what is known of tenants; both from one directory."""
+def open_directory(settings: AuthSettings, warehouse: Warehouse, clock: Clock) -> TenantDirectory:
+    """The tenants; one for the process. Nothing is read until the first call."""
+    return TenantDirectory(
+        warehouse, bound_seconds=settings.auth_bound_seconds, wait_seconds=settings.auth_wait_seconds, clock=clock
+    )
 
-    verifier: KeyVerifier
-    tenants: Tenants
 
-
-def open_authentication(settings: AuthSettings, warehouse: Warehouse, clock: Clock) -> Authentication:
-    """Wire the directory, the key verifier and the grants. Nothing is read until the first call."""
-    bound, wait = settings.auth_bound_seconds, settings.auth_wait_seconds
-    directory = TenantDirectory(warehouse, bound_seconds=bound, wait_seconds=wait, clock=clock)
-    verifier = KeyVerifier(
+def open_verifier(
+    settings: AuthSettings, warehouse: Warehouse, directory: TenantDirectory, clock: Clock
+) -> KeyVerifier:
+    """What tells who holds a key."""
+    return KeyVerifier(
         admin_digests=settings.admin_key_hashes,
         directory=directory,
         load_keys=KeyStore(warehouse).load,
-        bound_seconds=bound,
-        wait_seconds=wait,
+        bound_seconds=settings.auth_bound_seconds,
+        wait_seconds=settings.auth_wait_seconds,
         clock=clock,
     )
-    grants = SourceGrants(warehouse, bound_seconds=bound, wait_seconds=wait, clock=clock)
-    return Authentication(verifier, Tenants(directory, grants))
+
+
+def open_tenants(settings: AuthSettings, warehouse: Warehouse, directory: TenantDirectory, clock: Clock) -> Tenants:
+    """What running a template needs to know of tenants."""
+    grants = SourceGrants(
+        warehouse, bound_seconds=settings.auth_bound_seconds, wait_seconds=settings.auth_wait_seconds, clock=clock
+    )
+    return Tenants(directory, grants)

@@ -16,8 +16,8 @@
     |   + TemplateInvalid, TenantNotReady, TenantSuspended, SourceNotGranted, DependencyRefused,
     |     DecryptionFailed
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
-    + WarehouseError          never reaches a caller as such: use cases turn it into one of the above
-        + Transient           repeating the same call may succeed
+    + WarehouseError          for use cases to handle: INTERNAL where one lets it through, but
+        + Transient           -> UNAVAILABLE    repeating the same call may succeed
         |   + JobAborted      a job ended without effect: only another attempt, under another id, may succeed
         + Terminal            repeating it will not
         + ObjectNotFound
@@ -144,6 +144,9 @@ class TenantNotFound(NotFound):
 
     reason = "TENANT_NOT_FOUND"
 
+    def __init__(self) -> None:
+        super().__init__("No such tenant")
+
 
 class TemplateNotFound(NotFound):
     """No such template."""
@@ -188,11 +191,17 @@ class TenantNotReady(FailedPrecondition):
 
     reason = "TENANT_NOT_READY"
 
+    def __init__(self) -> None:
+        super().__init__("The tenant's onboarding has not finished")
+
 
 class TenantSuspended(FailedPrecondition):
     """No new runs for this tenant."""
 
     reason = "TENANT_SUSPENDED"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant is suspended")
 
 
 class SourceNotGranted(FailedPrecondition):

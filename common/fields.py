@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from common.day import parse_day
 from common.errors import InvalidInput, Violation
 from common.ids import request_id_problem, tenant_id_problem
 
@@ -28,6 +29,14 @@ class Fields:
     def request_id(self, value: str) -> None:
         """Check an optional request id."""
         self.check("request_id", value, request_id_problem)
+
+    def optional_day(self, field: str, value: str) -> None:
+        """Check a day, `YYYY-MM-DD`, that may be left out."""
+        try:
+            if value:
+                parse_day(value)
+        except ValueError as error:
+            self.violation(field, str(error))
 
     def require_valid(self) -> None:
         """Raise InvalidInput with every violation, if there is any."""

@@ -1,4 +1,4 @@
-"""The identifiers that callers choose: their shapes, checked in one place. Sources: DESIGN sections 3 and 4, RFC 9562 for UUIDs."""
+"""The identifiers that callers choose: their shapes, checked in one place. UUIDs as in RFC 9562."""
 
 import re
 import uuid

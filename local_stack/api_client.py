@@ -5,7 +5,8 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import MessageToDict
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from common.secret import Secret
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
@@ -58,10 +59,5 @@ class ApiClient:
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     """ErrorInfo.reason of a refusal; empty where it carries none."""
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            info = error_details_pb2.ErrorInfo()
-            for detail in status_pb2.Status.FromString(value).details:
-                if detail.Unpack(info):
-                    return str(info.reason)
-    return ""
+    status, info = rpc_status.from_call(error), error_details_pb2.ErrorInfo()
+    return next((info.reason for detail in status.details if detail.Unpack(info)), "") if status else ""

@@ -7,18 +7,15 @@ log/{name}.log                   what each process prints
 data/{warehouse,kms,temporal}/   what survives
 """
 
-import hashlib
 import os
-import re
 import secrets
-import string
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.api_keys.hashing import digest
+from common.api_keys.key import is_admin_shaped, mint_admin
 from local_stack.errors import StackError
-
-ADMIN_KEY = re.compile(r"convergence_admin_[A-Za-z0-9]{32}", re.ASCII)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -78,18 +75,17 @@ class State:
             self.root.chmod(0o700)
             for name in ("warehouse", "kms"):
                 _keep(self.token_file(name), secrets.token_urlsafe(32))
-            alphabet = string.ascii_letters + string.digits
-            _keep(self.admin_key_file, "convergence_admin_" + "".join(secrets.choice(alphabet) for _ in range(32)))
+            _keep(self.admin_key_file, mint_admin().reveal())
         except OSError as error:
             raise StackError(f"cannot use {self.root}: {error}") from error
-        if not ADMIN_KEY.fullmatch(self.admin_key_file.read_text().strip()):
+        if not is_admin_shaped(self.admin_key_file.read_text().strip()):
             raise StackError(
                 f"{self.admin_key_file} does not hold an admin key: remove it, and the next start makes one"
             )
 
     def admin_key_hash(self) -> str:
         """SHA-256 of the admin key, in hex: what the services are told of it."""
-        return hashlib.sha256(self.admin_key_file.read_text().strip().encode()).hexdigest()
+        return digest(self.admin_key_file.read_text().strip())
 
 
 def _keep(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """`python -m pipeline_service`: PipelineService until a signal."""
 
-from common.rpc.run import run_service
+from common.rpc.run_service import run_service
 from pipeline_service.bootstrap import pipeline_server
 from pipeline_service.settings import PipelineServiceSettings
 

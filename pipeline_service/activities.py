@@ -16,7 +16,7 @@ from pipeline_service.run import Run
 from pipeline_service.step_errors import as_run_error, may_pass
 from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.steps.attempt import Attempt, stage_table
-from pipeline_service.steps.step import Steps
+from pipeline_service.steps.executor import StepExecutor
 
 _HEARTBEAT_SECONDS = 1.0
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 class Activities:
     """The activities of one worker."""
 
-    def __init__(self, *, steps: Steps, records: Records, warehouse: Warehouse, clock: Clock) -> None:
+    def __init__(self, *, steps: StepExecutor, records: Records, warehouse: Warehouse, clock: Clock) -> None:
         self._steps = steps
         self._records = records
         self._warehouse = warehouse

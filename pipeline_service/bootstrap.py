@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 from temporalio.client import Client
 
-from common.authentication import open_authentication
+from common.authentication import open_directory, open_tenants, open_verifier
 from common.clock import Clock, SystemClock
 from common.rpc.server import Server
-from common.templates.catalog import Catalog, default_configs_dir
+from common.templates.catalog import Catalog
 from common.tenants.tenant import MARK
 from common.tenants.tenants import Tenants
+from common.warehouse.open import open_warehouse
 from common.warehouse.schemas import load_table_spec
-from common.warehouse.settings import open_warehouse
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from pipeline_service.activities import Activities
@@ -27,9 +28,9 @@ from pipeline_service.run_template import RunTemplate
 from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.steps.checks import Checks
-from pipeline_service.steps.dq import DqStep
-from pipeline_service.steps.query import QueryStep
-from pipeline_service.steps.step import Steps
+from pipeline_service.steps.dq import DqExecutor
+from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.watch_run import WatchRun
@@ -54,37 +55,34 @@ async def wired(
     settings: PipelineServiceSettings, *, warehouse: Warehouse, client: Client, clock: Clock
 ) -> AsyncIterator[Server]:
     """The server over these adapters, with its worker at work."""
-    configs_dir = settings.configs_dir or default_configs_dir()
-    schemas = configs_dir / "metadata" / "schemas"
+    schemas = settings.configs_dir / "metadata" / "schemas"
     records = Records(
         warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock
     )
-    catalog = Catalog(configs_dir)
+    catalog = Catalog(settings.configs_dir)
     await asyncio.to_thread(catalog.load)
-    authentication = open_authentication(settings, warehouse, clock)
+    directory = open_directory(settings, warehouse, clock)
+    tenants = open_tenants(settings, warehouse, directory, clock)
     engine = TemporalEngine(client, task_queue=settings.temporal_task_queue)
     use_cases = _use_cases(
         catalog=catalog,
-        tenants=authentication.tenants,
+        tenants=tenants,
         engine=engine,
         requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
         records=records,
         warehouse=warehouse,
     )
 
-    async def warehouse_answers() -> None:
-        await warehouse.list_datasets(label=MARK)
-
     server = Server(
         settings,
         service_name=SERVICE_NAME,
         register=lambda server: add_PipelineServiceServicer_to_server(PipelineServicer(use_cases), server),
-        authenticator=authentication.verifier,
-        dependencies={"warehouse": warehouse_answers, "engine": engine.probe},
+        authenticator=open_verifier(settings, warehouse, directory, clock),
+        dependencies={"warehouse": partial(warehouse.list_datasets, label=MARK), "engine": engine.probe},
     )
     checks = Checks(warehouse, records, clock)
-    steps = Steps(
-        query=QueryStep(warehouse, checks, clock), dq=DqStep(warehouse, checks), tenants=authentication.tenants
+    steps = StepExecutor(
+        query=QueryExecutor(warehouse, checks, clock), dq=DqExecutor(warehouse, checks), tenants=tenants
     )
     activities = Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
     reloading = asyncio.create_task(catalog.watch())

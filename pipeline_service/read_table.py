@@ -10,7 +10,6 @@ from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from common.warehouse.warehouse import Column, Row, Statement, Table, TableRef, Warehouse
 from pipeline_service.days import days_between
-from pipeline_service.run_template import day_problem
 
 DEFAULT_PAGE_SIZE = 500
 MAX_PAGE_SIZE = 5000
@@ -43,8 +42,7 @@ class ReadTable:
         fields = Fields()
         fields.tenant_id(tenant_id)
         for name, day in (("start_date", start_date), ("end_date", end_date)):
-            if day:
-                fields.check(name, day, day_problem)
+            fields.optional_day(name, day)
         if not 0 <= page_size <= MAX_PAGE_SIZE:
             fields.violation("page_size", f"must be 0 to {MAX_PAGE_SIZE}")
         fields.require_valid()

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date as Date  # noqa: N812 - `date` is a field here
 
 from common.fields import Fields
 from common.ids import PATH_NAME, TEMPLATE_NAME
@@ -11,18 +10,16 @@ from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from common.templates.resolve import resolve
 from common.templates.template import TemplateName
+from common.tenants.tenants import Tenants
 from pipeline_service.engine import RunEngine, Started
 from pipeline_service.plan import Plan
 from pipeline_service.request_record import Requests, digest_of, request_key
 from pipeline_service.run_id import workflow_id_for
-from pipeline_service.tenants import Tenants
 
 DEFAULT_TRIGGER = "api"
 MAX_TRIGGER_CHARACTERS = 200
 MAX_PARAMETERS = 100
 MAX_PARAMETER_CHARACTERS = 10_000
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,7 @@ class RunOptions:
 
     def check(self, fields: Fields) -> None:
         """Note every violation."""
-        if self.date:
-            fields.check("date", self.date, day_problem)
+        fields.optional_day("date", self.date)
         if len(self.trigger_by) > MAX_TRIGGER_CHARACTERS or not self.trigger_by.isprintable():
             fields.violation("trigger_by", f"must be at most {MAX_TRIGGER_CHARACTERS} printable characters")
         if len(self.parameters) > MAX_PARAMETERS:
@@ -100,16 +96,6 @@ class RunTemplate:
         if key is None:
             return await self._engine.start(workflow_id, plan)
         return await self._requests.start(key, digest, workflow_id, plan)
-
-
-def day_problem(text: str) -> str | None:
-    """Why a text is no day; None for one that is."""
-    try:
-        if _DAY.fullmatch(text) and Date.fromisoformat(text):
-            return None
-    except ValueError:
-        pass
-    return "must be a day that exists, YYYY-MM-DD"
 
 
 def mismatch(pattern: re.Pattern[str]) -> Callable[[str], str | None]:

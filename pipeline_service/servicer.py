@@ -3,10 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
-import grpc
-
+from common.rpc.around import Context
 from common.rpc.caller import current_caller
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
@@ -24,8 +22,6 @@ from pipeline_service.read_table import ReadTable
 from pipeline_service.run_pipeline import RunPipeline
 from pipeline_service.run_template import RunTemplate
 from pipeline_service.watch_run import WatchRun
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
 """Settings of PipelineService, read once at start-up from the environment and `.env`."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import PlaintextEndpoint
+from common.templates.settings import ConfigsSettings
 from common.warehouse.settings import WarehouseSettings
 
 
-class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings):
+class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, ConfigsSettings):
     """Everything that PipelineService can be told."""
 
     listen_address: PlaintextEndpoint = "127.0.0.1:50052"
@@ -22,5 +21,3 @@ class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings):
     """The task queue that connects runs with workers."""
     max_concurrent_steps: int = Field(100, ge=1, le=10_000)
     """Steps that this process executes at once; others wait in the engine."""
-    configs_dir: Path | None = None
-    """Folder that replaces the templates and schemas that the package carries."""

@@ -1,6 +1,6 @@
 """`python -m tenant_service`: TenantService until a signal."""
 
-from common.rpc.run import run_service
+from common.rpc.run_service import run_service
 from tenant_service.bootstrap import tenant_server
 from tenant_service.settings import TenantServiceSettings
 

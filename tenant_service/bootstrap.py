@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import grpc
 
 from common.api_keys.store import KeyStore
-from common.authentication import open_authentication
+from common.authentication import open_directory, open_verifier
 from common.clock import Clock, SystemClock
 from common.encryption.cipher import Cipher, Context
 from common.encryption.kms import connect
 from common.rpc.server import Server
-from common.templates.catalog import default_configs_dir
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
-from common.warehouse.settings import open_warehouse
+from common.warehouse.open import open_warehouse
 from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 from tenant_service.claim import Claims
@@ -47,7 +47,7 @@ def wire(
     settings: TenantServiceSettings, *, warehouse: Warehouse, cipher: Cipher, runner: PipelineRunner, clock: Clock
 ) -> Server:
     """The server over these adapters. Raises DoesNotLoad for an onboarding template that does not load."""
-    template = load_onboarding_template(settings.configs_dir or default_configs_dir())
+    template = load_onboarding_template(settings.configs_dir)
     effects = Effects(warehouse, clock)
     servicer = TenantServicer(
         onboard=Onboard(
@@ -63,16 +63,13 @@ def wire(
         set_sources=SetSources(warehouse=warehouse, own_project=settings.project, effects=effects),
     )
 
-    async def warehouse_answers() -> None:
-        await warehouse.list_datasets(label=MARK)
-
-    async def kms_answers() -> None:
-        await cipher.encrypt_value("probe", Context("convergence", "health", "probe", "probe"))
-
     return Server(
         settings,
         service_name=SERVICE_NAME,
         register=lambda server: add_TenantServiceServicer_to_server(servicer, server),
-        authenticator=open_authentication(settings, warehouse, clock).verifier,
-        dependencies={"warehouse": warehouse_answers, "kms": kms_answers},
+        authenticator=open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), clock),
+        dependencies={
+            "warehouse": partial(warehouse.list_datasets, label=MARK),
+            "kms": partial(cipher.encrypt_value, "probe", Context("convergence", "health", "probe", "probe")),
+        },
     )

@@ -10,24 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists
-from common.tenants.tenant import BODY, CLAIM, REQUEST, STATE, State, TenantRecord, marked, tenant_of
+from common.tenants.tenant import BODY, CLAIM, REQUEST, STATE, State, TenantRecord, tenant_labels, tenant_of
 from common.warehouse.warehouse import Dataset, Warehouse
 
 _LABEL_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class OnboardRequest:
+class RequestDigests:
     """Digests of an Onboard: of who asked under which `request_id`, and of what was asked. 32 hex digits each, to fit a label."""
 
-    request: str
+    identity: str
     body: str
 
     @classmethod
-    def of(cls, *, principal: str, request_id: str, sources: Mapping[str, str]) -> "OnboardRequest":
+    def of(cls, *, principal: str, request_id: str, sources: Mapping[str, str]) -> "RequestDigests":
         """Digest a request; one without a `request_id` is like no other."""
         return cls(
-            request=_digest([principal, request_id.lower() or uuid.uuid4().hex]), body=_digest(sorted(sources.items()))
+            identity=_digest([principal, request_id.lower() or uuid.uuid4().hex]), body=_digest(sorted(sources.items()))
         )
 
 
@@ -38,22 +38,22 @@ class Claims:
         self._warehouse = warehouse
 
     async def claim(
-        self, tenant_id: str, request: OnboardRequest, *, location: str, labels: Mapping[str, str], description: str
+        self, tenant_id: str, request: RequestDigests, *, location: str, labels: Mapping[str, str], description: str
     ) -> TenantRecord:
         """Create the tenant's dataset, or find the one that this request may complete or answer from.
 
         Raises DatasetTaken, TenantExists (it was onboarded by another request), RequestIdReused (by this one, asking for something else).
         """
-        mark = marked("creating", claim=request.request, request=request.request, body=request.body)
+        labels_of_ours = tenant_labels("creating", claim=request.identity, request=request.identity, body=request.body)
         try:
             dataset = await self._warehouse.create_dataset(
-                tenant_id, location=location, labels={**labels, **mark}, description=description
+                tenant_id, location=location, labels={**labels, **labels_of_ours}, description=description
             )
         except ObjectExists:
             return await self._take_up(tenant_id, request)
         return TenantRecord(tenant_id, "creating", dataset)
 
-    async def mark(self, tenant_id: str, state: State) -> None:
+    async def set_state(self, tenant_id: str, state: State) -> None:
         """Set the tenant's state, whatever else changed its labels meanwhile."""
         while True:
             dataset = await self._warehouse.get_dataset(tenant_id)
@@ -65,20 +65,20 @@ class Claims:
                 continue
             return
 
-    async def _take_up(self, tenant_id: str, request: OnboardRequest) -> TenantRecord:
+    async def _take_up(self, tenant_id: str, request: RequestDigests) -> TenantRecord:
         while True:
             dataset = await self._warehouse.get_dataset(tenant_id)
             tenant = tenant_of(dataset)
             if tenant is None:
                 raise DatasetTaken("A dataset of that name exists that is no tenant's")
-            if dataset.labels.get(REQUEST) == request.request and tenant.state != "deleted":
+            if dataset.labels.get(REQUEST) == request.identity and tenant.state != "deleted":
                 if dataset.labels.get(BODY) != request.body:
                     raise RequestIdReused
                 return tenant
             if tenant.state != "creating":
                 raise TenantExists("The tenant exists already")
             try:  # An admin completes an onboarding that another request began, and gets the answer from now on.
-                dataset = await self._warehouse.set_labels(dataset, {REQUEST: request.request, BODY: request.body})
+                dataset = await self._warehouse.set_labels(dataset, {REQUEST: request.identity, BODY: request.body})
             except PreconditionLost:
                 continue
             return TenantRecord(tenant_id, "creating", dataset)

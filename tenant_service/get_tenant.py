@@ -38,8 +38,8 @@ async def read_tenant(warehouse: Warehouse, tenant_id: str) -> TenantView:
     try:
         dataset = await warehouse.get_dataset(tenant_id)
     except ObjectNotFound as error:
-        raise TenantNotFound("No such tenant") from error
+        raise TenantNotFound from error
     tenant = tenant_of(dataset)
     if tenant is None:
-        raise TenantNotFound("No such tenant")
+        raise TenantNotFound
     return TenantView(tenant, await read_sources(warehouse, tenant_id))

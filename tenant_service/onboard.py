@@ -17,7 +17,7 @@ from common.tenants.settings import read_settings, setting_statement
 from common.tenants.sources import Sources, sources_statement
 from common.tenants.tenant import TenantRecord
 from common.warehouse.warehouse import TableRef, Warehouse
-from tenant_service.claim import Claims, OnboardRequest, claim_of
+from tenant_service.claim import Claims, RequestDigests, claim_of
 from tenant_service.dry_run import DryRun, DryRunStatus
 from tenant_service.effects import Effects
 from tenant_service.onboarding_key import OnboardingKey
@@ -73,7 +73,7 @@ class Onboard:
         fields.require_valid()
         await require_grantable(self._warehouse, granted)
 
-        request = OnboardRequest.of(principal=caller.principal, request_id=request_id, sources=sources)
+        request = RequestDigests.of(principal=caller.principal, request_id=request_id, sources=sources)
         tenant = await self._claims.claim(
             tenant_id,
             request,
@@ -97,11 +97,11 @@ class Onboard:
         await asyncio.gather(*(create(name) for name in self._template.tables))
 
     async def _make_ready(
-        self, caller: Caller, tenant: TenantRecord, request: OnboardRequest, sources: Sources
+        self, caller: Caller, tenant: TenantRecord, request: RequestDigests, sources: Sources
     ) -> None:
         statement = sources_statement(tenant.tenant_id, sources, principal=caller.principal)
-        await self._effects.run(f"onboard_{tenant.tenant_id}_{request.request}_sources", statement)
-        await self._claims.mark(tenant.tenant_id, "ready")
+        await self._effects.run(f"onboard_{tenant.tenant_id}_{request.identity}_sources", statement)
+        await self._claims.set_state(tenant.tenant_id, "ready")
 
     async def _dry_run_once(self, caller: Caller, tenant_id: str, key: Secret, *, claim: str) -> DryRunStatus:
         """The dry run's status: as it was kept, or after running it now."""

@@ -1,9 +1,6 @@
 """TenantService on the wire: unpack, call the use case, pack."""
 
-from typing import Any
-
-import grpc
-
+from common.rpc.around import Context
 from common.rpc.caller import current_caller
 from convergence.tenant.v1 import tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as pb2
@@ -12,8 +9,6 @@ from tenant_service.convert import onboarded_to_proto, tenant_to_proto
 from tenant_service.get_tenant import GetTenant
 from tenant_service.onboard import Onboard
 from tenant_service.set_sources import SetSources
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class TenantServicer(TenantServiceServicer):

@@ -35,9 +35,9 @@ class SetSources:
         fields.require_valid()
         view = await read_tenant(self._warehouse, tenant_id)
         if view.tenant.state == "deleted":
-            raise TenantNotFound("No such tenant")
+            raise TenantNotFound
         if view.tenant.state == "creating":
-            raise TenantNotReady("The tenant's onboarding has not finished")
+            raise TenantNotReady
         await require_grantable(self._warehouse, granted)
         statement = sources_statement(tenant_id, granted, principal=caller.principal)
         await self._effects.run(f"sources_{tenant_id}_{uuid.uuid4().hex}", statement)

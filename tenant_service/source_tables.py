@@ -1,18 +1,16 @@
 """Which tables may be granted to a tenant as sources."""
 
-import re
 from collections.abc import Mapping
 
 from common.errors import ObjectNotFound, TableNotAllowed, Violation
 from common.fields import Fields
 from common.ids import PATH_NAME, RESERVED_TENANT_PREFIXES
+from common.templates.tables import name_problem
 from common.tenants.sources import Sources
 from common.tenants.tenant import tenant_of
 from common.warehouse.warehouse import TableRef, Warehouse
 
 MAX_SOURCES = 50
-_PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", re.ASCII)
-_DATASET_OR_TABLE = re.compile(r"[A-Za-z0-9_]{1,1024}", re.ASCII)
 
 
 def parse_sources(fields: Fields, sources: Mapping[str, str], *, own_project: str) -> Sources:
@@ -23,10 +21,11 @@ def parse_sources(fields: Fields, sources: Mapping[str, str], *, own_project: st
     for name, text in sorted(sources.items()):
         if not PATH_NAME.fullmatch(name):
             fields.violation("sources", "names must be 1 to 50 characters of a-z, 0-9 and _, starting with a letter")
-        elif (table := _table(text, own_project)) is None:
-            fields.violation(f"sources.{name}", "must be dataset.table or project.dataset.table")
-        else:
-            parsed[name] = table
+            continue
+        try:
+            parsed[name] = _parse(text, own_project)
+        except ValueError as error:
+            fields.violation(f"sources.{name}", str(error))
     return parsed
 
 
@@ -48,13 +47,11 @@ async def require_grantable(warehouse: Warehouse, sources: Sources) -> None:
         raise TableNotAllowed(violations)
 
 
-def _table(text: str, own_project: str) -> TableRef | None:
-    try:
-        table = TableRef.parse(text)
-    except ValueError:
-        return None
-    if not (_DATASET_OR_TABLE.fullmatch(table.dataset) and _DATASET_OR_TABLE.fullmatch(table.table)):
-        return None
-    if table.project is None or table.project == own_project:
-        return TableRef(table.dataset, table.table)
-    return table if _PROJECT.fullmatch(table.project) else None
+def _parse(text: str, own_project: str) -> TableRef:
+    """A table that a template can read. ValueError, with a sentence for the caller, for any other text."""
+    table = TableRef.parse(text)
+    if table.project == own_project:
+        table = TableRef(table.dataset, table.table)
+    if (problem := name_problem(table)) is not None:
+        raise ValueError(problem)
+    return table

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from common.api_keys.scopes import ADMIN_SCOPES
 from common.warehouse.warehouse import Row
-
-ADMIN_SCOPES = frozenset({"keys:admin", "credentials:admin"})
-"""Scopes that a superseded key loses at once, so that a leaked one cannot mint its successor."""
 
 
 @dataclass(frozen=True, slots=True)

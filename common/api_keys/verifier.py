@@ -1,4 +1,4 @@
-"""Tells who holds an API key, from memory: no KMS and no query job. DESIGN section 4 states the guarantees."""
+"""Tells who holds an API key, from memory: no KMS and no query job."""
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence

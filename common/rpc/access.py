@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from google.protobuf import descriptor_pool
 
+from common.api_keys.scopes import SCOPES
 from common.errors import AdminOnly, ScopeMissing
 from common.rpc.caller import Caller
 from convergence.options.v1 import options_pb2
 
 OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 """Services of libraries that need no key."""
-SCOPES = frozenset({"runs:read", "runs:write", "keys:admin", "credentials:admin"})
 
 
 @dataclass(frozen=True, slots=True)

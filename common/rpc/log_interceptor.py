@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def logged(method: str, context: Context) -> AsyncIterator[None]:
-    """Accept or create the correlation id, send it back as initial metadata, and log the call when it has ended."""
+    """Accept or create the correlation id, send it back as trailing metadata, and log the call when it has ended."""
     given = metadata_value(context, CORRELATION_ID_KEY)
     correlation_id = given if given and _CORRELATION_ID.fullmatch(given) else uuid.uuid4().hex
     structlog.contextvars.bind_contextvars(correlation_id=correlation_id)

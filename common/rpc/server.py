@@ -25,7 +25,7 @@ _FIRST_PROBE_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)
 
-Probe = Callable[[], Awaitable[None]]
+Probe = Callable[[], Awaitable[object]]
 """Asks a dependency for a sign of life. Raises when there is none."""
 
 

@@ -71,7 +71,7 @@ class Catalog:
             entries[key] = entry = _read(key, path, before)
             if before is None or before.digest != entry.digest:
                 _log.info(
-                    "template_loaded", template=str(key), state=entry.state, problems=list(map(str, entry.problems))
+                    "template loaded", template=str(key), state=entry.state, problems=list(map(str, entry.problems))
                 )
         self._entries = entries
 
@@ -82,7 +82,7 @@ class Catalog:
             try:
                 await asyncio.to_thread(self.load)
             except OSError as error:
-                _log.warning("templates_not_reloaded", error=str(error))
+                _log.warning("templates not reloaded", error=str(error))
 
     def get(self, provider: str, domain: str, name: str) -> Template:
         """The template that runs use. Raises TemplateNotFound (metadata `nearest`), TemplateInvalid (metadata `problem`)."""

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
+from common.api_keys.scopes import Scope
 from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.templates.faults import Fault, does_not_load, validation_faults
 from common.templates.placeholders import TextRefused, render
@@ -19,7 +20,6 @@ from common.warehouse.warehouse import TableRef, TableSpec
 FILE = "customer/onboarding-template.yml"
 _SCHEMAS = Path("metadata/schemas")
 
-Scope = Literal["runs:read", "runs:write", "keys:admin", "credentials:admin"]
 _PathName = Annotated[str, Field(pattern=rf"^{PATH_NAME.pattern}$")]
 _LabelText = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
 

@@ -7,13 +7,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
+from common.day import parse_day
 from common.templates.tables import may_read
 from common.warehouse.warehouse import ColumnType, TableRef, Value
 
 ParameterType = Literal["date", "string", "integer", "number", "boolean", "enum", "table", "identifier"]
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,29}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -65,7 +65,7 @@ def parse(
             table = str(_table(text, tenant_id=tenant_id, sources=sources))
             return ParameterValue(table, table)
         case "date":
-            day = _date(text)
+            day = _day(text)
             return ParameterValue(day.isoformat(), day)
         case "integer":
             if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
@@ -104,13 +104,11 @@ def _table(text: str, *, tenant_id: str, sources: Mapping[str, TableRef]) -> Tab
     return table
 
 
-def _date(text: str) -> date:
+def _day(text: str) -> date:
     try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise Malformed("must be a day that exists, YYYY-MM-DD")
+        return parse_day(text)
+    except ValueError as error:
+        raise Malformed(str(error)) from None
 
 
 def _plain(number: Decimal) -> str:

@@ -32,11 +32,11 @@ class TenantDirectory:
         if tenant is None or tenant.state != "ready":
             tenant = (await self._tenants.get_newer()).get(tenant_id)
         if tenant is None or tenant.state == "deleted":
-            raise TenantNotFound("No such tenant")
+            raise TenantNotFound
         if tenant.state == "creating":
-            raise TenantNotReady("The tenant's onboarding has not finished")
+            raise TenantNotReady
         if tenant.state == "suspended":
-            raise TenantSuspended("The tenant is suspended")
+            raise TenantSuspended
 
     async def _load(self) -> Mapping[str, TenantRecord]:
         datasets = await self._warehouse.list_datasets(label=MARK)

@@ -44,6 +44,6 @@ def tenant_of(dataset: Dataset) -> TenantRecord | None:
     return TenantRecord(dataset.dataset_id, "creating", dataset)
 
 
-def marked(state: State, *, claim: str, request: str, body: str) -> Mapping[str, str]:
+def tenant_labels(state: State, *, claim: str, request: str, body: str) -> Mapping[str, str]:
     """The labels of a new tenant's dataset."""
     return {MARK: "tenant", STATE: state, CLAIM: claim, REQUEST: request, BODY: body}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 from common.clock import Clock
+from common.templates.tables import STAGE_PREFIX
 from common.warehouse.attempts import run_once
 from common.warehouse.warehouse import Job, JobResult, TableRef, Warehouse
 from pipeline_service.plan import PlanStep
@@ -15,7 +16,7 @@ STAGE_LIFETIME = timedelta(hours=24)
 
 def stage_table(tenant_id: str, pipeline_logging_id: str, step_id: str) -> TableRef:
     """Where a step of a run stages its rows. Dropped when the run ends; expires by itself."""
-    return TableRef(tenant_id, f"_stage_{pipeline_logging_id.replace('-', '')}_{step_id}")
+    return TableRef(tenant_id, f"{STAGE_PREFIX}{pipeline_logging_id.replace('-', '')}_{step_id}")
 
 
 class Attempt:

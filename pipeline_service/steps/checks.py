@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Sequence
 
 from common.clock import Clock
+from common.templates.checks import SAMPLE_ROWS
+from common.templates.tables import CHECKED
 from common.warehouse.warehouse import Row, Statement, Warehouse
 from pipeline_service.plan import PlanCheck
 from pipeline_service.records import CheckRecord, Records
@@ -12,7 +14,6 @@ from pipeline_service.run import CheckOutcome
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import Attempt
 
-MAX_SAMPLE_ROWS = 20
 _AT_ONCE = 8
 
 
@@ -33,10 +34,10 @@ class Checks:
         if not attempt.step.checks:
             return
         recorded = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
-        attempt.checks = recorded or await self._decide(attempt, f"WITH checked AS ({checked}) ")
+        attempt.checks = recorded or await self._decide(attempt, f"WITH {CHECKED} AS ({checked}) ")
         blocking = [outcome.name for outcome in attempt.checks if outcome.blocks]
         if blocking:
-            raise StepFailed("CHECK_FAILED", f"Checks failed: {', '.join(blocking)}; nothing was published")
+            raise StepFailed("CHECK_FAILED", f"Checks failed: {', '.join(blocking)}")
 
     async def _decide(self, attempt: Attempt, prefix: str) -> tuple[CheckOutcome, ...]:
         slots = asyncio.Semaphore(_AT_ONCE)
@@ -67,7 +68,7 @@ class Checks:
         )
         sample: Sequence[Row] = ()
         if not outcome.passed and check.sample is not None:
-            sample = await self._read(attempt, check.sample.statement(prefix), max_rows=MAX_SAMPLE_ROWS)
+            sample = await self._read(attempt, check.sample.statement(prefix), max_rows=SAMPLE_ROWS)
         return CheckRecord(outcome, sample, self._clock.now())
 
     async def _read(self, attempt: Attempt, statement: Statement, *, max_rows: int) -> list[Row]:

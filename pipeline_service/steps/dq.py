@@ -11,7 +11,7 @@ from pipeline_service.steps.attempt import Attempt, day_of
 from pipeline_service.steps.checks import Checks
 
 
-class DqStep:
+class DqExecutor:
     """Executes `dq` steps."""
 
     def __init__(self, warehouse: Warehouse, checks: Checks) -> None:

@@ -13,7 +13,7 @@ PUBLISH_SECONDS = 300.0
 """How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
 
 
-class QueryStep:
+class QueryExecutor:
     """Executes `query` steps. The stage stays until the run ends, so that an attempt can follow one that died anywhere."""
 
     def __init__(self, warehouse: Warehouse, checks: Checks, clock: Clock) -> None:

@@ -14,9 +14,9 @@ import grpc
 
 from common.clock import SystemClock
 from common.encryption.kms import connect
-from common.rpc.run import run_service
+from common.rpc.run_service import run_service
 from common.rpc.server import Server
-from common.warehouse.settings import open_warehouse
+from common.warehouse.open import open_warehouse
 from common.warehouse.warehouse import Warehouse
 from tenant_service.bootstrap import wire
 from tenant_service.pipeline_client import PipelineClient

@@ -146,7 +146,7 @@ async def test_a_dry_run_that_does_not_succeed_is_reported_and_not_fatal(
 async def test_a_tenants_dataset_can_be_nobodys_source(stack: TenantStack, warehouse: Warehouse) -> None:
     victim, tenant_id = new_tenant(), new_tenant()
     await onboard(stack, victim)
-    for table in (f"{victim}.api_keys", f"local.{victim}.cost_daily", f"{new_tenant()}.t"):
+    for table in (f"{victim}.cost_daily", f"local.{victim}.cost_daily", f"{new_tenant()}.t"):
         request = pb2.OnboardRequest(tenant_id=tenant_id, sources={"theirs": table})
         refusal = await refused(stack.stub.Onboard(request, metadata=stack.as_admin, timeout=10))
         assert (refusal.code, refusal.reason, refusal.fields) == (

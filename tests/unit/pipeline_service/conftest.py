@@ -12,6 +12,7 @@ from temporalio.client import Client
 from common.clock import SystemClock
 from common.errors import ConvergenceError
 from common.templates.catalog import default_configs_dir
+from common.tenants.tenants import Tenants
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import TableRef
 from pipeline_service.activities import Activities
@@ -22,9 +23,9 @@ from pipeline_service.request_record import Requests
 from pipeline_service.run import Run
 from pipeline_service.run_id import workflow_id_for, workflow_id_of
 from pipeline_service.steps.checks import Checks
-from pipeline_service.steps.dq import DqStep
-from pipeline_service.steps.query import QueryStep
-from pipeline_service.steps.step import Steps
+from pipeline_service.steps.dq import DqExecutor
+from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.worker import connect, working
@@ -33,7 +34,7 @@ from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
 
 
 @dataclass
-class FakeTenants:
+class FakeTenants(Tenants):
     """Tenants as a test wants them."""
 
     problem: ConvergenceError | None = None
@@ -68,8 +69,10 @@ class Lab:
         """A worker, as a process of the service has one."""
         clock = SystemClock()
         checks = Checks(self.warehouse, self.records, clock)
-        steps = Steps(
-            query=QueryStep(self.warehouse, checks, clock), dq=DqStep(self.warehouse, checks), tenants=self.tenants
+        steps = StepExecutor(
+            query=QueryExecutor(self.warehouse, checks, clock),
+            dq=DqExecutor(self.warehouse, checks),
+            tenants=self.tenants,
         )
         activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock)
         async with working(

@@ -67,7 +67,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     INTERNAL: _ErrorReason.ValueType  # 52
     """INTERNAL. Something unforeseen; metadata `error_id` finds it in the log."""
     CHECK_FAILED: _ErrorReason.ValueType  # 60
-    """In Run.error and Step.error: a check of severity ERROR failed, and nothing was published."""
+    """In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing."""
     STATEMENT_FAILED: _ErrorReason.ValueType  # 61
     """In Run.error and Step.error: the warehouse refused the step's statement."""
     STEP_TIMEOUT: _ErrorReason.ValueType  # 62
@@ -125,7 +125,7 @@ DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51
 INTERNAL: ErrorReason.ValueType  # 52
 """INTERNAL. Something unforeseen; metadata `error_id` finds it in the log."""
 CHECK_FAILED: ErrorReason.ValueType  # 60
-"""In Run.error and Step.error: a check of severity ERROR failed, and nothing was published."""
+"""In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing."""
 STATEMENT_FAILED: ErrorReason.ValueType  # 61
 """In Run.error and Step.error: the warehouse refused the step's statement."""
 STEP_TIMEOUT: ErrorReason.ValueType  # 62

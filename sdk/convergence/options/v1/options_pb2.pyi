@@ -55,4 +55,4 @@ SENSITIVE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Who may call this method."""
 sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
-"""The field carries a secret or can replay one: it is masked wherever a message is printed."""
+"""The field carries a secret or can replay one: never log or print a message that has it."""

@@ -351,8 +351,8 @@ class ReadTableResponse(_message.Message):
 
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
-        """Rows as objects by column name. BOOL is a boolean and FLOAT64 a number; INT64, NUMERIC, DATE, TIMESTAMP and JSON are strings, so that
-        no digit is lost; NULL is null.
+        """Rows as objects by column name. BOOL is a boolean and FLOAT64 a number; INT64, NUMERIC, DATE, DATETIME, TIMESTAMP and JSON are
+        strings, so that no digit is lost, as are infinite FLOAT64; BYTES is base64. REPEATED is a list, RECORD an object, NULL null.
         """
 
     def __init__(

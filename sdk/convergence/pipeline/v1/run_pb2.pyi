@@ -274,7 +274,7 @@ class CheckResult(_message.Message):
         SEVERITY_UNSPECIFIED: CheckResult._Severity.ValueType  # 0
         """Never sent."""
         ERROR: CheckResult._Severity.ValueType  # 1
-        """Fails the step; nothing is published."""
+        """Fails the step, which then publishes nothing."""
         WARN: CheckResult._Severity.ValueType  # 2
         """Is recorded, and the step goes on."""
 
@@ -284,7 +284,7 @@ class CheckResult(_message.Message):
     SEVERITY_UNSPECIFIED: CheckResult.Severity.ValueType  # 0
     """Never sent."""
     ERROR: CheckResult.Severity.ValueType  # 1
-    """Fails the step; nothing is published."""
+    """Fails the step, which then publishes nothing."""
     WARN: CheckResult.Severity.ValueType  # 2
     """Is recorded, and the step goes on."""
 

@@ -94,7 +94,7 @@ class Tenant(_message.Message):
 
     @_builtins.property
     def sources(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Tables outside its dataset that it may read: name -> `project.dataset.table`."""
+        """Tables outside its dataset that it may read: name -> `project.dataset.table`, or `dataset.table` in our own project."""
 
     def __init__(
         self,

@@ -2,8 +2,9 @@
 
 import pytest
 
+from common.api_keys.scopes import SCOPES
 from common.errors import AdminOnly, ScopeMissing
-from common.rpc.access import SCOPES, access_rules
+from common.rpc.access import access_rules
 from common.rpc.caller import Caller
 from convergence.pipeline.v1 import pipeline_service_pb2
 from convergence.tenant.v1 import tenant_service_pb2

@@ -4,17 +4,17 @@ from contextlib import suppress
 
 from common.errors import TenantSuspended
 from common.templates.tables import check_tables
+from common.tenants.tenants import Tenants
 from common.warehouse.warehouse import TableRef
 from pipeline_service.steps.attempt import Attempt
-from pipeline_service.steps.dq import DqStep
-from pipeline_service.steps.query import QueryStep
-from pipeline_service.tenants import Tenants
+from pipeline_service.steps.dq import DqExecutor
+from pipeline_service.steps.query import QueryExecutor
 
 
-class Steps:
+class StepExecutor:
     """The types of step that there are."""
 
-    def __init__(self, *, query: QueryStep, dq: DqStep, tenants: Tenants) -> None:
+    def __init__(self, *, query: QueryExecutor, dq: DqExecutor, tenants: Tenants) -> None:
         self._query = query
         self._dq = dq
         self._tenants = tenants

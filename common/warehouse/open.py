@@ -1,0 +1,36 @@
+"""Opens the warehouse that the settings choose. An adapter is imported only then: a production install has no pyarrow."""
+
+from common.secret import read_secret_file
+from common.warehouse.settings import WarehouseSettings
+from common.warehouse.warehouse import Warehouse
+
+_SCOPE = "https://www.googleapis.com/auth/bigquery"
+
+
+def open_warehouse(settings: WarehouseSettings) -> Warehouse:
+    """The chosen adapter, not yet connected. Close it when done."""
+    if settings.warehouse == "bigquery":
+        return _open_bigquery(settings)
+    from common.warehouse.local import LocalWarehouse  # noqa: PLC0415
+
+    if settings.warehouse_address is None or settings.warehouse_token_file is None:
+        raise ValueError("the local warehouse needs an address and a token")  # as the settings have checked
+    token = read_secret_file(settings.warehouse_token_file)
+    return LocalWarehouse(settings.warehouse_address, token, allow_plaintext=settings.allow_plaintext)
+
+
+def _open_bigquery(settings: WarehouseSettings) -> Warehouse:
+    import google.auth  # noqa: PLC0415
+    from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
+
+    from common.warehouse.bigquery import BigQueryWarehouse  # noqa: PLC0415
+
+    if settings.bigquery_endpoint is None:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+        return BigQueryWarehouse(project=settings.project, location=settings.location, credentials=credentials)
+    return BigQueryWarehouse(
+        project=settings.project,
+        location=settings.location,
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        api_endpoint=f"http://{settings.bigquery_endpoint}",
+    )
