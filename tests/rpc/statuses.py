@@ -1,6 +1,7 @@
 """What a refused call says: its status and the google.rpc details behind it."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,30 @@ async def refused(call: Awaitable[Any]) -> Refusal:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await _to_its_end(call)
     return refusal_of(caught.value)
+
+
+Outcome = tuple[str, str]
+"""A call's code and reason; the reason of one that succeeded is empty."""
+ANSWERED: Outcome = ("OK", "")
+
+
+async def until(call: Callable[[], Awaitable[Any]], expected: Outcome, *, seconds: float) -> set[Outcome]:
+    """Repeat a call until it ends as expected; how it ended before that."""
+    seen: set[Outcome] = set()
+    async with asyncio.timeout(seconds):
+        while (outcome := await _outcome(call())) != expected:
+            seen.add(outcome)
+            await asyncio.sleep(0.02)
+    return seen
+
+
+async def _outcome(call: Awaitable[Any]) -> Outcome:
+    try:
+        await _to_its_end(call)
+    except grpc.aio.AioRpcError as error:
+        refusal = refusal_of(error)
+        return refusal.code, refusal.reason
+    return ANSWERED
 
 
 async def _to_its_end(call: Any) -> None:

@@ -1,7 +1,7 @@
 """TenantService on a real port, over a warehouse that the test names, a real KMS emulator and a runner that the test scripts."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,12 @@ def settings_for(folder: Path, kms_address: str) -> TenantServiceSettings:
 
 
 @asynccontextmanager
-async def tenant_stack(folder: Path, warehouse: Warehouse) -> AsyncIterator[TenantStack]:
-    """Start TenantService and its KMS; stop both."""
-    async with emulator(folder / "kms") as kms_address:
-        settings = settings_for(folder, kms_address)
+async def tenant_stack(
+    folder: Path, warehouse: Warehouse, *, kms_address: str | None = None
+) -> AsyncIterator[TenantStack]:
+    """Start TenantService, and a KMS where none is given; stop both."""
+    async with nullcontext(kms_address) if kms_address else emulator(folder / "kms") as address:
+        settings = settings_for(folder, address)
         cipher = connect(settings)
         runner = ScriptedRunner()
         server = wire(settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=SystemClock())

@@ -1,0 +1,37 @@
+"""A warehouse that holds some jobs back until a test lets them go: what waits for them lasts as long as the test wants."""
+
+import asyncio
+from typing import Any
+
+from common.warehouse.warehouse import Job, Warehouse
+
+
+class HeldWarehouse:
+    """Holds jobs with `part` in their id, by default what steps stage; all else passes at once. Starts open."""
+
+    def __init__(self, warehouse: Warehouse, part: str = "_stage_") -> None:
+        self._warehouse = warehouse
+        self._part = part
+        self._open = asyncio.Event()
+        self._open.set()
+        self.waiting = asyncio.Event()
+        """Set once a job waits."""
+
+    def hold(self) -> None:
+        """Hold jobs back from now on."""
+        self._open.clear()
+        self.waiting.clear()
+
+    def release(self) -> None:
+        """Let all go on."""
+        self._open.set()
+
+    async def submit(self, job: Job) -> None:
+        """Start a job, in its time."""
+        if self._part in job.job_id and not self._open.is_set():
+            self.waiting.set()
+            await self._open.wait()
+        await self._warehouse.submit(job)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
