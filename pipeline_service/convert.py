@@ -132,9 +132,9 @@ def _error(error: RunError | None) -> run_pb2.RunError | None:
 def _template(entry: CatalogEntry) -> template_pb2.Template:
     template = entry.template
     return template_pb2.Template(
-        provider=entry.provider,
-        domain=entry.domain,
-        template_name=entry.name,
+        provider=entry.name.provider,
+        domain=entry.name.domain,
+        template_name=entry.name.template_name,
         description=template.description if template else "",
         state=template_pb2.Template.State.Value(entry.state),
         parameters=[

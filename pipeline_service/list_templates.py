@@ -35,9 +35,9 @@ class ListTemplates:
         after = _last_of_page_before(page_token, fields)
         fields.require_valid()
         size = page_size or DEFAULT_PAGE_SIZE
-        rest = [entry for entry in self._catalog.list() if after is None or entry.key > after]
+        rest = [entry for entry in self._catalog.list() if after is None or entry.name > after]
         page = rest[:size]
-        return TemplatesPage(page, _token(page[-1].key) if len(rest) > size else "")
+        return TemplatesPage(page, _token(page[-1].name) if len(rest) > size else "")
 
 
 def _token(last: TemplateName) -> str:

@@ -120,10 +120,16 @@ class Run:
     state: RunState
 
 
+def cancelled(steps: tuple[Step, ...], end_time: datetime | None) -> tuple[Step, ...]:
+    """The steps of a run that is cut off: those that have not ended are CANCELLED."""
+    return tuple(
+        step if step.status.is_terminal else replace(step, status=StepStatus.CANCELLED, end_time=end_time)
+        for step in steps
+    )
+
+
 def cut_off(state: RunState, *, end_time: datetime | None, error: RunError | None = None) -> RunState:
     """The terminal state of a run that ended before its workflow could say how: CANCELLED, or FAILED with an error."""
-    steps = tuple(
-        step if step.status.is_terminal else replace(step, status=StepStatus.CANCELLED) for step in state.steps
-    )
     status = RunStatus.FAILED if error else RunStatus.CANCELLED
+    steps = cancelled(state.steps, end_time)
     return replace(state, version=state.version + 1, status=status, end_time=end_time, steps=steps, error=error)

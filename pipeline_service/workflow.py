@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
     from pipeline_service.failures import failure_of
     from pipeline_service.plan import Plan, PlanStep
-    from pipeline_service.run import Run, RunState, RunStatus, StepStatus
+    from pipeline_service.run import Run, RunState, RunStatus, StepStatus, cancelled
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.step_result import RunRef, StepTask
     from pipeline_service.temporal_names import RUN_WORKFLOW, STATE_MEMO
@@ -59,7 +59,7 @@ class RunWorkflow:
         try:
             await asyncio.gather(*(self._execute(step) for step in plan.steps))
         except asyncio.CancelledError:
-            self._cancel_open_steps()
+            self._state = replace(self._state, steps=cancelled(self._state.steps, workflow.now()))
         ended = self._ended()
         recording = asyncio.create_task(self._record(begun, ended))
         while not recording.done():
@@ -137,13 +137,6 @@ class RunWorkflow:
     def _show(self, state: RunState) -> None:
         self._state = replace(state, version=self._state.version + 1)
         workflow.upsert_memo({STATE_MEMO: self._state})
-
-    def _cancel_open_steps(self) -> None:
-        steps = tuple(
-            step if step.status.is_terminal else replace(step, status=StepStatus.CANCELLED, end_time=workflow.now())
-            for step in self._state.steps
-        )
-        self._state = replace(self._state, steps=steps)
 
     def _ended(self) -> RunState:
         """The terminal state, which waits to be shown until it is recorded."""

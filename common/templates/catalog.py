@@ -34,26 +34,11 @@ _RESCAN_MS = 5_000
 class CatalogEntry:
     """A template's file. `template` is what runs use: this version, where STALE an older one, where INVALID None."""
 
-    key: TemplateName
+    name: TemplateName
     state: State
     template: Template | None
     problems: tuple[Problem, ...]
     digest: str
-
-    @property
-    def provider(self) -> str:
-        """First folder of its path."""
-        return self.key.provider
-
-    @property
-    def domain(self) -> str:
-        """Second folder of its path."""
-        return self.key.domain
-
-    @property
-    def name(self) -> str:
-        """Name of its file, without `.yml`."""
-        return self.key.template_name
 
 
 class Catalog:

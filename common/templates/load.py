@@ -40,7 +40,7 @@ def load_template(content: bytes, key: TemplateName) -> Template:
     except DoesNotCompile as error:
         raise does_not_load(source, error.faults) from None
     return Template(
-        key=key,
+        name=key,
         digest=hashlib.sha256(content).hexdigest(),
         data=source.data,
         description=source.data["description"],

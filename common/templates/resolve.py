@@ -46,10 +46,6 @@ def resolve(
     return ResolvedTemplate(
         pipeline_id=bindings.built_in["pipeline_id"],
         tenant_id=tenant_id,
-        provider=template.key.provider,
-        domain=template.key.domain,
-        template_name=template.key.template_name,
-        description=file.description,
         digest=template.digest,
         parameters=tuple(sorted((name, value.text) for name, value in values.items())),
         steps=steps,
@@ -97,7 +93,7 @@ def _values(
     if date and "date" not in template.parameters:
         violations.append(Violation("date", "the template takes no date"))
     given = {name: value for name, value in parameters.items() if name != "date"} | ({"date": date} if date else {})
-    built_in = built_in_texts(template.key, tenant_id)
+    built_in = built_in_texts(template.name, tenant_id)
     values, malformed = parameter_values(
         template.parameters, given, built_in=built_in, tenant_id=tenant_id, sources=sources
     )
@@ -121,7 +117,7 @@ def _bindings(
         )
     read = {name: sources[name] for name in template.sources}
     check_tables(read.values(), tenant_id, sources)
-    return make_bindings(template.key, tenant_id, read, template.parameters, values)
+    return make_bindings(template.name, tenant_id, read, template.parameters, values)
 
 
 def _refusal(faults: Sequence[Fault]) -> InvalidInput:

@@ -81,10 +81,6 @@ class ResolvedTemplate:
 
     pipeline_id: str
     tenant_id: str
-    provider: str
-    domain: str
-    template_name: str
-    description: str
     digest: str
     parameters: tuple[tuple[str, str], ...]
     steps: tuple[ResolvedStep, ...]

@@ -74,11 +74,6 @@ class ParameterSpec(Strict):
     values: tuple[str, ...] = ()
     description: str = ""
 
-    @property
-    def always_set(self) -> bool:
-        """Whether every run has a value for it."""
-        return self.required or self.default is not None
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.required and self.default is not None:
@@ -215,7 +210,7 @@ class Template:
     column or None; `sources` the names of the sources that it reads.
     """
 
-    key: TemplateName
+    name: TemplateName
     digest: str
     data: Mapping[str, Any]
     description: str

@@ -16,8 +16,8 @@ from common.errors import ObjectExists, ObjectNotFound, Terminal
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import ROWS_LABEL, BigQueryJobs, common_configuration
 from common.warehouse.bigquery_rows import all_rows
-from common.warehouse.bigquery_types import new_table, quoted, reference, same_columns, spec
-from common.warehouse.warehouse import Parameter, QueryJob, ReplaceJob, Statement, TableRef, TableSpec
+from common.warehouse.bigquery_types import new_table, quoted, reference, spec
+from common.warehouse.warehouse import Parameter, QueryJob, ReplaceJob, Statement, TableRef, TableSpec, same_columns
 
 
 class BigQueryReplacement:

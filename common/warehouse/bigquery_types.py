@@ -88,15 +88,6 @@ def layout(partition_column: str | None, clustering: Sequence[str]) -> dict[str,
     return resource
 
 
-def same_columns(left: Sequence[Column], right: Sequence[Column]) -> bool:
-    """Whether two tables hold the same columns: names and types all the way down. Order and NULLABLE or REQUIRED do not count."""
-
-    def shape(columns: Sequence[Column]) -> dict[str, object]:
-        return {col.name.lower(): (col.type, col.mode == "REPEATED", shape(col.fields)) for col in columns}
-
-    return shape(left) == shape(right)
-
-
 def reference(ref: TableRef, project: str, *, partition: date | None = None) -> bigquery.TableReference:
     """The full name of a table in `project` unless it names its own, or of one day of it: `table$YYYYMMDD`."""
     decorator = f"${partition:%Y%m%d}" if partition else ""

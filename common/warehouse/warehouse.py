@@ -53,6 +53,15 @@ class Column:
     description: str = ""
 
 
+def same_columns(left: Sequence[Column], right: Sequence[Column]) -> bool:
+    """Whether two tables hold the same columns: names and types all the way down. Order and NULLABLE or REQUIRED do not count."""
+
+    def shape(columns: Sequence[Column]) -> dict[str, object]:
+        return {col.name.lower(): (col.type, col.mode == "REPEATED", shape(col.fields)) for col in columns}
+
+    return shape(left) == shape(right)
+
+
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """What a table is made of. `partition_column` is a DATE or TIMESTAMP column, partitioned by day."""

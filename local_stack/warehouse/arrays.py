@@ -1,10 +1,10 @@
-"""The mends of arrays: UNNEST as a table, subscripts, and aggregates over the elements of one array."""
+"""The rewrites of arrays: UNNEST as a table, subscripts, and aggregates over the elements of one array."""
 
 from collections.abc import Sequence
 
 from sqlglot import exp
 
-from local_stack.warehouse.rewriting import duckdb, fill, refuse
+from local_stack.warehouse.duckdb_sql import duckdb, fill, refuse
 
 _FIELDS = duckdb("SELECT unnest(:x, max_depth := 2)")
 _NUMBERED = duckdb(

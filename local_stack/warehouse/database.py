@@ -1,7 +1,9 @@
 """The one DuckDB file: opened, closed in and its errors translated; readers and writers each on a cursor of their own."""
 
 import contextlib
+import os
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +42,9 @@ _VALUE = re.compile(r"['\"\d(\[{].*", re.DOTALL)
 class Database:
     """Raises OSError where the file is in use by another process or cannot be opened."""
 
-    def __init__(self, path: Path, *, memory_limit: str = "2GB") -> None:
+    def __init__(self, path: Path) -> None:
         try:
-            self._root = duckdb.connect(path, config={**_CLOSED_IN, "memory_limit": memory_limit})
+            self._root = duckdb.connect(path, config={**_CLOSED_IN, "memory_limit": "2GB"})
         except duckdb.IOException as error:
             raise OSError(f"cannot open {path}, or another server has it open: {error}") from error
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -82,6 +84,9 @@ def translate(error: duckdb.Error) -> WarehouseError:
     """What a DuckDB error is to a caller, by its class."""
     if isinstance(error, duckdb.TransactionException):
         return Transient("The transaction lost against a concurrent one")
+    if isinstance(error, duckdb.FatalException):  # this process can use the file no more; the next one recovers it
+        os.kill(os.getpid(), signal.SIGTERM)
+        return Transient("The warehouse restarts")
     if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
         return Transient("The warehouse is short of disk or memory")
     if isinstance(error, _COMPILE_ERRORS):

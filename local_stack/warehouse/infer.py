@@ -1,4 +1,4 @@
-"""The GoogleSQL types inside a statement, as far as the columns of its tables tell them; the mends of NUMERIC arithmetic ask for them."""
+"""The GoogleSQL types inside a statement, as far as its tables' columns tell them; the rewrites of NUMERIC arithmetic ask for them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +37,7 @@ def infer(tree: exp.Expr, schema: Schema, parameters: Sequence[Parameter]) -> No
         )
         annotated = annotate_types(qualified, schema=mapping, dialect="bigquery")
     except (SqlglotError, KeyError, ValueError, AttributeError, RecursionError):
-        return  # a best effort: without types the mends fall back on `typeof`
+        return  # a best effort: without types the rewrites fall back on `typeof`
     for node in annotated.walk():
         mark = node.meta.get(_MARK)
         if mark is not None and node.type is not None and type(nodes[mark]) is type(node):

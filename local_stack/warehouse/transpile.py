@@ -1,6 +1,6 @@
-"""GoogleSQL to DuckDB: one SELECT or DML statement whose tables lie in known datasets, mended where sqlglot is silently wrong.
+"""GoogleSQL to DuckDB: one SELECT or DML statement whose tables lie in known datasets, rewritten where sqlglot is silently wrong.
 
-Anything that is not known to mean the same in both (`functions.py`, `mends.py`) is refused with Terminal rather than guessed at. Remaining
+Anything that is not known to mean the same in both (`functions.py`, `rewrites.py`) is refused with Terminal, not guessed at. Remaining
 differences: NUMERIC division and AVG are computed in FLOAT64 and rounded to nine digits, identifiers are case-insensitive throughout.
 """
 
@@ -18,10 +18,10 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from common.errors import ObjectNotFound, Terminal
 from common.warehouse.warehouse import Parameter, Statement, TableRef, Value
 from local_stack.warehouse.column_types import DUCKDB
+from local_stack.warehouse.duckdb_sql import refuse
 from local_stack.warehouse.functions import FUNCTIONS
 from local_stack.warehouse.infer import Schema, infer
-from local_stack.warehouse.mends import mend
-from local_stack.warehouse.rewriting import refuse
+from local_stack.warehouse.rewrites import rewrite
 
 Kind = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"]
 Bound = str | bytes | int | float | bool | None | list["Bound"]
@@ -48,12 +48,11 @@ REFUSED: dict[type[exp.Expr], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """One statement for DuckDB. `tables` is every table that it names, `target` the one that DML writes; `values` binds its `$name`s."""
+    """One statement for DuckDB. `tables` is every table that it names; `values` binds its `$name`s."""
 
     sql: str
     kind: Kind
     tables: tuple[TableRef, ...]
-    target: TableRef | None
     values: dict[str, Bound]
 
 
@@ -67,18 +66,17 @@ def transpile(statement: Statement, *, project: str, schema: Schema | None = Non
     kind: Kind = "SELECT" if isinstance(tree, exp.Query) else KINDS[type(tree)]
     _check(tree)
     tables = _tables(tree, project)
-    target = None if kind == "SELECT" else _ref(tree.find(exp.Table))
     infer(tree, schema or {}, statement.parameters)
     if kind == "SELECT":
         _name_columns(tree)
     values = _bind(tree, statement.parameters)
     holder = exp.Paren(this=tree)  # so that every node of the tree has a parent to be replaced in
-    mend(holder)
+    rewrite(holder)
     try:
         sql = holder.this.sql(dialect="duckdb", identify=True, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise refuse(str(error).splitlines()[0]) from error
-    return Translation(sql=sql, kind=kind, tables=tables, target=target, values=values)
+    return Translation(sql=sql, kind=kind, tables=tables, values=values)
 
 
 def tables_of(statement: Statement, *, project: str) -> tuple[TableRef, ...]:

@@ -7,7 +7,16 @@ import pyarrow as pa
 
 from common.errors import ObjectNotFound, Terminal
 from common.warehouse.local_wire import Upload
-from common.warehouse.warehouse import Column, Destination, Job, JobResult, QueryJob, ReplaceJob, TableRef, TableSpec
+from common.warehouse.warehouse import (
+    Destination,
+    Job,
+    JobResult,
+    QueryJob,
+    ReplaceJob,
+    TableRef,
+    TableSpec,
+    same_columns,
+)
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.column_types import column_of, quote
 from local_stack.warehouse.planning import Plan, Planner
@@ -87,7 +96,7 @@ class Writer:
             return
         if existing.partition_column != source.partition_column:
             raise Terminal("The staged rows are partitioned otherwise than the table they are to be published in")
-        if _shape(existing.columns) != _shape(source.columns):
+        if not same_columns(existing.columns, source.columns):
             raise Terminal("The staged rows have other columns than the table they are to be published in")
 
 
@@ -98,11 +107,6 @@ def _within(spec: TableSpec, day: date) -> str:
         return f"{quote(column.name)} = DATE '{day}'"
     start, end = f"TIMESTAMPTZ '{day} 00:00:00+00'", f"TIMESTAMPTZ '{day + timedelta(days=1)} 00:00:00+00'"
     return f"{quote(column.name)} >= {start} AND {quote(column.name)} < {end}"
-
-
-def _shape(columns: tuple[Column, ...]) -> frozenset[tuple[object, ...]]:
-    """What two tables must share: names and types, whatever their order, descriptions and NOT NULLs."""
-    return frozenset((c.name, c.type, c.mode == "REPEATED", _shape(c.fields)) for c in columns)
 
 
 def _count(cursor: duckdb.DuckDBPyConnection) -> int:

@@ -124,7 +124,7 @@ def test_templates_and_schemas_travel_with_the_servers_and_every_one_loads(produ
     told = production.tell(
         "import json; from common.templates.catalog import Catalog, default_configs_dir as folder\n"
         "catalog = Catalog(folder()); catalog.load()\n"
-        "print(json.dumps([str(folder()), {str(entry.key): entry.state for entry in catalog.list()}]))"
+        "print(json.dumps([str(folder()), {str(entry.name): entry.state for entry in catalog.list()}]))"
     )
     assert isinstance(told, list)
     folder, entries = told

@@ -48,10 +48,6 @@ def plan(tenant_id: str, *steps: ResolvedStep, **parameters: str) -> Plan:
     resolved = ResolvedTemplate(
         pipeline_id=f"{tenant_id}-gcp-cost-bill",
         tenant_id=tenant_id,
-        provider="gcp",
-        domain="cost",
-        template_name="bill",
-        description="",
         digest="0" * 64,
         parameters=tuple(sorted(({"date": DAY.isoformat()} | parameters).items())),
         steps=steps or (query_step(tenant_id),),

@@ -26,12 +26,12 @@ def loaded(configs: Path) -> Catalog:
 
 
 def states(catalog: Catalog) -> dict[str, str]:
-    return {entry.name: entry.state for entry in catalog.list()}
+    return {entry.name.template_name: entry.state for entry in catalog.list()}
 
 
 def test_the_shipped_templates_are_found_beside_the_package(shipped: Catalog) -> None:
     assert (default_configs_dir() / "gcp" / "example" / "dryrun.yml").is_file()
-    listed = [(e.provider, e.domain, e.name, e.state) for e in shipped.list()]
+    listed = [(*entry.name, entry.state) for entry in shipped.list()]
     assert listed == sorted(listed)
     assert ("gcp", "cost", "bill-sample-export-template", "VALID") in listed
     assert ("gcp", "example", "dryrun", "VALID") in listed

@@ -39,7 +39,7 @@ def templates() -> Mapping[str, Template]:
     """Every shipped template, and one with parameters of every type."""
     catalog = Catalog(default_configs_dir())
     catalog.load()
-    shipped = {str(entry.key): entry.template for entry in catalog.list() if entry.template}
+    shipped = {str(entry.name): entry.template for entry in catalog.list() if entry.template}
     return {**shipped, "every type": load_template(EVERY_TYPE.encode(), TemplateName("gcp", "cost", "example"))}
 
 

@@ -58,7 +58,6 @@ def test_values_are_bound_with_their_types_and_kept_in_canonical_text(every_type
 def test_a_run_is_described_by_what_it_is_made_of(every_type: Template) -> None:
     resolved = run(every_type)
     assert resolved.pipeline_id == "acme-gcp-cost-example"
-    assert resolved.description == "Of acme"
     assert resolved.digest == every_type.digest
     assert statements(resolved)[0].tables == (TableRef("acme", "other"), TableRef("acme", "amount"))
     assert statements(resolved)[1].tables == (TableRef("acme", "other"),)

@@ -1,4 +1,4 @@
-"""What the mends are written with: DuckDB's SQL with `:placeholders`, filled with parts of the statement."""
+"""What the rewrites are written with: DuckDB's SQL with `:placeholders`, filled with parts of the statement."""
 
 import sqlglot
 from sqlglot import exp

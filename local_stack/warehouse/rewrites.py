@@ -1,6 +1,6 @@
 """Where sqlglot's DuckDB differs from BigQuery without an error: each construct is rewritten here until it agrees, or refused.
 
-A mend takes a node of the parsed GoogleSQL and returns what replaces it, written in DuckDB's terms. Types decide some of them: a node has
+A rewrite takes a node of the parsed GoogleSQL and returns what replaces it, in DuckDB's terms. Types decide some of them: a node has
 its type where `infer.py` could tell, and `typeof` asks DuckDB for the rest.
 """
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from local_stack.warehouse.arrays import bracket, fold, unnest
-from local_stack.warehouse.rewriting import cast, duckdb, fill, refuse
+from local_stack.warehouse.duckdb_sql import cast, duckdb, fill, refuse
 
-Mend = Callable[[exp.Expr], exp.Expr]
+Rewrite = Callable[[exp.Expr], exp.Expr]
 
 
-def mend(tree: exp.Expr) -> None:
+def rewrite(tree: exp.Expr) -> None:
     """Rewrite every construct under `tree` in place, innermost first. Raises Terminal for what cannot be had."""
     for node in reversed(list(tree.walk())):
-        rewrite = MENDS.get(type(node))
-        if rewrite is not None and node is not tree:
-            replacement = rewrite(node)
+        rule = REWRITES.get(type(node))
+        if rule is not None and node is not tree:
+            replacement = rule(node)
             if replacement is not node:
                 node.replace(replacement)
 
@@ -58,7 +58,7 @@ _TO_STRING = duckdb(
 _ONCE = duckdb("list_transform([:x], lambda v: :body)[1]")
 
 
-def _cast_mend(node: exp.Expr) -> exp.Expr:
+def _rewrite_cast(node: exp.Expr) -> exp.Expr:
     value, to = node.this, node.args["to"]
     if node.args.get("format"):
         raise refuse("CAST with FORMAT")
@@ -85,7 +85,7 @@ def _cast_mend(node: exp.Expr) -> exp.Expr:
     return fill(template, x=value.copy())
 
 
-def _type_mend(node: exp.Expr) -> exp.Expr:
+def _rewrite_type(node: exp.Expr) -> exp.Expr:
     if node.this in _FOREIGN:
         raise refuse(f"The type {node.sql('bigquery')}")
     if node.this == exp.DType.DECIMAL and not node.expressions:
@@ -192,11 +192,11 @@ def _extract(node: exp.Expr) -> exp.Expr:
     return exp.Extract(this=exp.var(_EXTRACTED[part]), expression=node.expression.copy())
 
 
-MENDS: dict[type[exp.Expr], Mend] = {
+REWRITES: dict[type[exp.Expr], Rewrite] = {
     exp.Avg: _keep_numeric,
     exp.Bracket: bracket,
-    exp.Cast: _cast_mend,
-    exp.DataType: _type_mend,
+    exp.Cast: _rewrite_cast,
+    exp.DataType: _rewrite_type,
     exp.DateAdd: _to_date,
     exp.DateSub: _to_date,
     exp.DateTrunc: _date_trunc,
@@ -212,7 +212,7 @@ MENDS: dict[type[exp.Expr], Mend] = {
     exp.Subquery: fold,
     exp.TimestampDiff: _timestamp_diff,
     exp.TimestampTrunc: _no_weeks,
-    exp.TryCast: _cast_mend,
+    exp.TryCast: _rewrite_cast,
     exp.UnixToTime: _to_timestamp,
     exp.Unnest: unnest,
 }
