@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check baseline lock clean bench install
+.PHONY: help demo test up check format lint types contracts proto proto-check baseline lock clean bench chaos install
 .NOTPARALLEL:
 
 help: ## List every target
@@ -45,6 +45,11 @@ up: $(STAMP) ## Run the local stack in the foreground; state under .local/
 
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+ROUNDS ?= 50
+SEED ?= 1
+chaos: $(STAMP) ## Kill parts of a running stack, ROUNDS times at moments that SEED fixes
+	CONVERGENCE_CHAOS_ROUNDS=$(ROUNDS) CONVERGENCE_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n0 tests/chaos
 
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench
