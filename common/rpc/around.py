@@ -1,7 +1,7 @@
 """An interceptor as an async context manager around the handler, for all four kinds of method.
 
-In grpc.aio an exception raised in `intercept_service` itself bypasses the outer interceptors, so everything happens inside the wrapped
-handler, in the task of the RPC.
+In grpc.aio an exception raised in `intercept_service` itself, or by a handler's deserializer, bypasses the interceptors, so everything
+happens inside the wrapped handler, in the task of the RPC; the innermost interceptor parses the request.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import grpc
+
+from common.errors import InvalidInput
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic for the type checker only
@@ -44,12 +46,13 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _wrap(handler: Any, method: str, around: Around) -> Handler:
+    parsed = _parser(handler)
     if handler.response_streaming:
         behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             async with around(method, context):
-                responses = behavior(request, context)
+                responses = behavior(parsed(request), context)
                 if hasattr(responses, "__aiter__"):
                     async for response in responses:
                         yield response
@@ -59,15 +62,32 @@ def _wrap(handler: Any, method: str, around: Around) -> Handler:
         make = (
             grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
         )
-        return make(stream, handler.request_deserializer, handler.response_serializer)
+        return make(stream, None, handler.response_serializer)
 
     behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
     async def unary(request: Any, context: Context) -> Any:
         async with around(method, context):
-            return await behavior(request, context)
+            return await behavior(parsed(request), context)
 
     make_unary = (
         grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     )
-    return make_unary(unary, handler.request_deserializer, handler.response_serializer)
+    return make_unary(unary, None, handler.response_serializer)
+
+
+def _parser(handler: Any) -> Callable[[Any], Any]:
+    """What makes the handler's request of what came over the wire. Raises InvalidInput for what is no such message."""
+    deserialize = handler.request_deserializer
+    if deserialize is None:  # a wrapped handler, which parses by itself
+        return lambda request: request
+
+    def parse(body: bytes) -> Any:
+        try:
+            return deserialize(body)
+        except Exception as error:
+            raise InvalidInput([], message="The request is no message of the type that this method takes") from error
+
+    if handler.request_streaming:
+        return lambda bodies: (parse(body) async for body in bodies)
+    return parse

@@ -55,6 +55,12 @@ async def _stream_stream(requests: AsyncIterator[bytes], _: Any) -> AsyncIterato
         yield _answer(request)
 
 
+def _parse(body: bytes) -> bytes:
+    """A deserializer that refuses what is not UTF-8."""
+    body.decode()
+    return body
+
+
 @asynccontextmanager
 async def serving() -> AsyncIterator[grpc.aio.Channel]:
     rules = {f"/{SERVICE}/{kind}": Access("runs:read") for kind in KINDS}
@@ -66,10 +72,10 @@ async def serving() -> AsyncIterator[grpc.aio.Channel]:
         ]
     )
     handlers: dict[str, Any] = {
-        "unary_unary": grpc.unary_unary_rpc_method_handler(_unary_unary),
-        "unary_stream": grpc.unary_stream_rpc_method_handler(_unary_stream),
-        "stream_unary": grpc.stream_unary_rpc_method_handler(_stream_unary),
-        "stream_stream": grpc.stream_stream_rpc_method_handler(_stream_stream),
+        "unary_unary": grpc.unary_unary_rpc_method_handler(_unary_unary, _parse),
+        "unary_stream": grpc.unary_stream_rpc_method_handler(_unary_stream, _parse),
+        "stream_unary": grpc.stream_unary_rpc_method_handler(_stream_unary, _parse),
+        "stream_stream": grpc.stream_stream_rpc_method_handler(_stream_stream, _parse),
         "without_rule": grpc.unary_unary_rpc_method_handler(_unary_unary),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -126,6 +132,18 @@ async def test_an_error_of_a_handler_becomes_its_status_with_all_details(kind: s
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call(channel, kind, b"invalid", ("x-api-key", GOOD))
         assert _summary(refused.value) == ("INVALID_ARGUMENT", "FIELD_INVALID", ("a", "b"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_request_that_does_not_parse_is_malformed_and_its_caller_asked_for_a_key_first(kind: str) -> None:
+    async with serving() as channel:
+        for metadata, expected in (
+            ((), ("UNAUTHENTICATED", "API_KEY_INVALID", ())),
+            ((("x-api-key", GOOD),), ("INVALID_ARGUMENT", "FIELD_INVALID", ())),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call(channel, kind, b"\xff", *metadata)
+            assert _summary(refused.value) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
