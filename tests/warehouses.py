@@ -1,5 +1,6 @@
 """The warehouses that tests run on: the local server in a process of its own, and the stub of BigQuery's REST API."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -50,10 +51,21 @@ class LocalServer:
         self._process.kill()
         self.stop()
 
+    def hang(self) -> None:
+        """Take calls and answer none, until `go_on`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Answer again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End the process, if it runs."""
         if self._process is not None:
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)
             self._process.communicate(timeout=30)
             self._process = None
 

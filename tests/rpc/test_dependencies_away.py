@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -138,12 +138,18 @@ async def stack(own_server: LocalServer, temporal_address: str, tmp_path: Path) 
     await warehouse.close()
 
 
+@pytest.mark.parametrize(
+    ("go", "come_back"), [(LocalServer.kill, LocalServer.start), (LocalServer.hang, LocalServer.go_on)]
+)
 async def test_without_the_warehouse_a_good_key_is_never_called_bad(
-    stack: PipelineStack, own_server: LocalServer
+    stack: PipelineStack,
+    own_server: LocalServer,
+    go: Callable[[LocalServer], None],
+    come_back: Callable[[LocalServer], None],
 ) -> None:
     tenant_id, key = await stack.onboard()
     run = await stack.run(tenant_id, key)
-    own_server.kill()
+    go(own_server)
 
     def listed(metadata: Any = key) -> Any:
         return stack.stub.ListTemplates(pb2.ListTemplatesRequest(), metadata=metadata, timeout=10)
@@ -157,12 +163,15 @@ async def test_without_the_warehouse_a_good_key_is_never_called_bad(
     admin = stack.tenants.as_admin
     read = pb2.ReadTableRequest(tenant_id=tenant_id, table="cost")
     get = pb2.GetRunRequest(tenant_id=tenant_id, pipeline_logging_id=run.pipeline_logging_id)
-    assert is_away(await refused(stack.start(tenant_id, admin)))
-    assert is_away(await refused(stack.stub.ReadTable(read, metadata=admin, timeout=30)))
-    assert is_away(await refused(stack.tenants.stub.Onboard(onboarding(), metadata=admin, timeout=60)))
+    refusals = await asyncio.gather(
+        refused(stack.start(tenant_id, admin)),
+        refused(stack.stub.ReadTable(read, metadata=admin, timeout=30)),
+        refused(stack.tenants.stub.Onboard(onboarding(), metadata=admin, timeout=60)),
+    )
+    assert all(map(is_away, refusals))
     assert await stack.stub.GetRun(get, metadata=admin, timeout=10) == run, "the engine has it"
     assert len((await listed(admin)).templates) > 0
 
-    own_server.start()
+    come_back(own_server)
     assert await until(listed, ANSWERED, seconds=10) <= {AWAY}
     assert (await stack.run(tenant_id, key)).status == run_pb2.Run.COMPLETE
