@@ -20,6 +20,7 @@
         + Transient           -> UNAVAILABLE    repeating the same call may succeed
         |   + JobAborted      a job ended without effect: only another attempt, under another id, may succeed
         + Terminal            repeating it will not
+        |   + AccessRefused   -> FAILED_PRECONDITION   our credentials do not hold
         + ObjectNotFound
         + ObjectExists
         + PreconditionLost    an etag no longer matches
@@ -265,6 +266,13 @@ class Terminal(WarehouseError):
     ) -> None:
         super().__init__(message, metadata=metadata)
         self.reason = reason
+
+
+class AccessRefused(Terminal):
+    """The warehouse refused our credentials: an operator has to act."""
+
+    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, reason="DEPENDENCY_REFUSED", metadata=metadata)
 
 
 class ObjectNotFound(WarehouseError):

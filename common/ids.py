@@ -9,11 +9,13 @@ PATH_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
 
 RESERVED_TENANT_IDS = frozenset(
-    "admin checked convergence customer default information_schema main metadata pg_catalog pg_temp public region system temp "
-    "temporary".split()
+    "admin checked convergence customer default information_schema main memory metadata pg_catalog pg_temp public region system temp "
+    "temporary warehouse".split()
 )
 """Names that mean something to BigQuery, DuckDB or us."""
-RESERVED_TENANT_PREFIXES = ("billing_export_", "convergence_", "pg_", "region_")
+EXPORT_PREFIX = "billing_export_"
+"""Datasets with the tenants' exports, which can be no tenant's own."""
+RESERVED_TENANT_PREFIXES = (EXPORT_PREFIX, "convergence_", "pg_", "region_")
 RESERVED_PROVIDERS = frozenset({"customer", "metadata"})
 """Folders of configs/ that hold no pipeline templates."""
 

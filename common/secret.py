@@ -1,6 +1,7 @@
 """A string that must not be seen: masked wherever it would be printed, and refusing to be pickled."""
 
 import hmac
+import os
 import stat
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,7 +51,7 @@ class Secret:
 def read_secret_file(path: Path) -> Secret:
     """A file's text without the white space around it. ValueError for a file that others than its owner may read, or that is empty."""
     with path.open(encoding="utf-8") as file:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
             raise ValueError(f"{path} may be read by others: it must be of mode 0600")
         secret = Secret(file.read().strip())
     if not secret:

@@ -10,7 +10,7 @@ from temporalio import activity
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.failures import as_application_error, worker_ended
+from pipeline_service.failures import as_application_error, attempt_given_up
 from pipeline_service.records import Records
 from pipeline_service.run import Run
 from pipeline_service.step_errors import as_run_error, may_pass
@@ -37,9 +37,9 @@ class Activities:
         """Execute one attempt at a step and record it."""
         info = activity.info()
         attempt = Attempt(
-            task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=_worker_is_ending
+            task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=others_go_on
         )
-        async with _alive():
+        async with while_alive():
             start_time = self._clock.now()
             try:
                 await self._steps.run(attempt)
@@ -63,13 +63,13 @@ class Activities:
     @activity.defn
     async def begin_run(self, run: Run) -> None:
         """Record that a run has begun."""
-        async with _alive(), _translated():
+        async with while_alive(), _translated():
             await self._records.begin_run(run, attempt=activity.info().attempt)
 
     @activity.defn
     async def end_run(self, run: Run) -> None:
         """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
-        async with _alive(), _translated():
+        async with while_alive(), _translated():
             await self._records.end_run(run, attempt=activity.info().attempt)
         stages = [
             stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
@@ -79,9 +79,11 @@ class Activities:
         await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)
 
 
-def _worker_is_ending() -> bool:
+def others_go_on() -> bool:
+    """Whether this attempt ends though nobody cancelled the run: its worker shuts down, or the engine gave it up. Another attempt may
+    already wait for its jobs."""
     details = activity.cancellation_details()
-    return details is not None and details.worker_shutdown
+    return details is not None and not details.cancel_requested
 
 
 @asynccontextmanager
@@ -93,9 +95,9 @@ async def _translated() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _alive() -> AsyncIterator[None]:
-    """Tell the engine regularly that this attempt lives, which is also how it hears of a cancellation. The end of the worker is a failure
-    like a passing one: another attempt goes on elsewhere."""
+async def while_alive() -> AsyncIterator[None]:
+    """Tell the engine regularly that this attempt lives, which is also how it hears of a cancellation. The end of an attempt whose run
+    goes on is a failure like a passing one."""
 
     async def beat() -> None:
         while True:
@@ -106,8 +108,8 @@ async def _alive() -> AsyncIterator[None]:
     try:
         yield
     except asyncio.CancelledError:
-        if _worker_is_ending():
-            raise worker_ended() from None
+        if others_go_on():
+            raise attempt_given_up() from None
         raise
     finally:
         beating.cancel()

@@ -20,9 +20,9 @@ def as_application_error(described: RunError, result: StepResult, *, repeat: boo
     )
 
 
-def worker_ended() -> ApplicationError:
-    """The error of an attempt whose worker shuts down: another goes on elsewhere."""
-    return ApplicationError("The worker was shut down", type=_LOST, category=ApplicationErrorCategory.BENIGN)
+def attempt_given_up() -> ApplicationError:
+    """The error of an attempt that ends though its run goes on: another takes over."""
+    return ApplicationError("The attempt was given up", type=_LOST, category=ApplicationErrorCategory.BENIGN)
 
 
 def failure_of(error: ActivityError, step_id: str) -> tuple[RunError, StepResult]:

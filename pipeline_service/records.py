@@ -74,6 +74,7 @@ class Records:
     async def run(self, tenant_id: str, pipeline_logging_id: str) -> Run | None:
         """A run as its row has it; None where there is none, not even such a tenant."""
         try:
+            await self._warehouse.get_table(TableRef(tenant_id, RUNS))
             rows = await self._read(
                 f"SELECT * FROM `{TableRef(tenant_id, RUNS)}` WHERE pipeline_logging_id = @pipeline_logging_id",
                 pipeline_logging_id=pipeline_logging_id,

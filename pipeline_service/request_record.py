@@ -80,9 +80,18 @@ class Requests:
         if record.answer is not None:
             return record.answer
         execution = await self._engine.earliest_alive_at(record.run_workflow_id, record.open_time)
-        if execution is None:
+        if execution is None or await self._may_still_start(execution, record):
             return None
         return await self._bound(key, _recovered(execution, record))
+
+    async def _may_still_start(self, execution: Execution, record: RequestRecord) -> bool:
+        """Whether the first call may have missed this run: one that it could only have joined, that has ended, and that none followed.
+        Starting under the record's own id then tells: the engine gives that run to a call that joined it, and one new run to all others."""
+        run = execution.run
+        if run.create_time >= record.open_time or not run.state.status.is_terminal:
+            return False
+        latest = await self._engine.describe(record.run_workflow_id)
+        return latest is not None and latest.engine_run_id == execution.engine_run_id
 
     async def start(self, key: str, request_digest: str, workflow_id: str, plan: Plan) -> Started:
         """Start or join the run for this request, or answer as an earlier call with the same id was."""

@@ -1,5 +1,6 @@
 """PipelineService on the wire: unpack, call the use case, pack."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -94,5 +95,5 @@ class PipelineServicer(PipelineServiceServicer):
         )
         async with aclosing(pages):
             async for page in pages:
-                for message in rows_to_proto(page):
+                for message in await asyncio.to_thread(list, rows_to_proto(page)):  # a large page takes a second
                     yield message

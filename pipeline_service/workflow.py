@@ -26,7 +26,7 @@ MAX_PARALLEL_STEPS = 4
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
 """How long after its worker's death a step goes on elsewhere."""
 LOST_ATTEMPTS = 10
-"""Attempts that a step may lose with their workers, beside its own, which the activity counts."""
+"""Attempts that a step may lose with their workers, beside its own. Lost ones count, so that a failure is final from `max_attempts` on."""
 BACKSTOP = timedelta(minutes=10)
 """Beyond a step's own timeout, which the activity keeps by itself and publishing is exempt from: for one that hangs."""
 _UNTIL_RECORDED = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
@@ -57,7 +57,10 @@ class RunWorkflow:
             cancellation_type=workflow.ActivityCancellationType.ABANDON,
         )
         try:
-            await asyncio.gather(*(self._execute(step) for step in plan.steps))
+            # All of them, also where one is cut off: none may go on once the run's end is recorded.
+            for outcome in await asyncio.gather(*map(self._execute, plan.steps), return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         except asyncio.CancelledError:
             self._state = replace(self._state, steps=cancelled(self._state.steps, workflow.now()))
         ended = self._ended()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists
-from common.tenants.tenant import BODY, CLAIM, REQUEST, STATE, State, TenantRecord, tenant_labels, tenant_of
+from common.tenants.tenant import BODY, CLAIM, REQUEST, STATE, TenantRecord, tenant_labels, tenant_of
 from common.warehouse.warehouse import Dataset, Warehouse
 
 _LABEL_DIGITS = 32
@@ -53,14 +53,14 @@ class Claims:
             return await self._take_up(tenant_id, request)
         return TenantRecord(tenant_id, "creating", dataset)
 
-    async def set_state(self, tenant_id: str, state: State) -> None:
-        """Set the tenant's state, whatever else changed its labels meanwhile."""
+    async def make_ready(self, tenant_id: str) -> None:
+        """Take the tenant from creating to ready, whatever else changed its labels meanwhile. One that has come further stays."""
         while True:
             dataset = await self._warehouse.get_dataset(tenant_id)
-            if dataset.labels.get(STATE) == state:
+            if dataset.labels.get(STATE) != "creating":
                 return
             try:
-                await self._warehouse.set_labels(dataset, {STATE: state})
+                await self._warehouse.set_labels(dataset, {STATE: "ready"})
             except PreconditionLost:
                 continue
             return

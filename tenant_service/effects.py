@@ -5,7 +5,8 @@ from common.warehouse.attempts import run_once
 from common.warehouse.warehouse import JobResult, QueryJob, Statement, Warehouse
 
 _DEADLINE_SECONDS = 30.0
-_MAX_ATTEMPTS = 5
+_MAX_ATTEMPTS = 1000
+"""Over the life of an effect, not of a call: the deadline bounds a call."""
 
 
 class Effects:
@@ -23,4 +24,5 @@ class Effects:
             deadline_seconds=_DEADLINE_SECONDS,
             max_attempts=_MAX_ATTEMPTS,
             clock=self._clock,
+            leaves_job=lambda: True,  # a caller who hangs up must not use up the id: the next one attaches
         )

@@ -101,7 +101,7 @@ class Onboard:
     ) -> None:
         statement = sources_statement(tenant.tenant_id, sources, principal=caller.principal)
         await self._effects.run(f"onboard_{tenant.tenant_id}_{request.identity}_sources", statement)
-        await self._claims.set_state(tenant.tenant_id, "ready")
+        await self._claims.make_ready(tenant.tenant_id)
 
     async def _dry_run_once(self, caller: Caller, tenant_id: str, key: Secret, *, claim: str) -> DryRunStatus:
         """The dry run's status: as it was kept, or after running it now."""

@@ -1,6 +1,5 @@
 """Replaces the tables outside its dataset that a tenant may read."""
 
-import uuid
 from collections.abc import Mapping
 
 from common.errors import TenantNotFound, TenantNotReady
@@ -8,6 +7,7 @@ from common.fields import Fields
 from common.rpc.caller import Caller
 from common.tenants.sources import sources_statement
 from common.warehouse.warehouse import Warehouse
+from tenant_service.claim import RequestDigests
 from tenant_service.effects import Effects
 from tenant_service.get_tenant import TenantView, read_tenant
 from tenant_service.source_tables import parse_sources, require_grantable
@@ -26,7 +26,7 @@ class SetSources:
     ) -> TenantView:
         """Replace all grants. Raises InvalidInput, TableNotAllowed, TenantNotFound, TenantNotReady, Transient.
 
-        The whole map is replaced, so repeating the call is safe with or without `request_id`.
+        A repeat with the same `request_id` is not applied again, so it cannot undo what was set since.
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
@@ -40,5 +40,6 @@ class SetSources:
             raise TenantNotReady
         await require_grantable(self._warehouse, granted)
         statement = sources_statement(tenant_id, granted, principal=caller.principal)
-        await self._effects.run(f"sources_{tenant_id}_{uuid.uuid4().hex}", statement)
+        request = RequestDigests.of(principal=caller.principal, request_id=request_id, sources=sources)
+        await self._effects.run(f"sources_{tenant_id}_{request.identity}_{request.body}", statement)
         return TenantView(view.tenant, granted)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from common.errors import ObjectNotFound, TableNotAllowed, Violation
 from common.fields import Fields
-from common.ids import PATH_NAME, RESERVED_TENANT_PREFIXES
+from common.ids import EXPORT_PREFIX, PATH_NAME
 from common.templates.tables import name_problem
 from common.tenants.sources import Sources
 from common.tenants.tenant import tenant_of
@@ -34,7 +34,7 @@ async def require_grantable(warehouse: Warehouse, sources: Sources) -> None:
     could become a tenant's. Other projects are guarded by their owners' IAM."""
     violations = []
     for name, table in sources.items():
-        if table.project is not None or table.dataset.startswith(RESERVED_TENANT_PREFIXES):
+        if table.project is not None or table.dataset.startswith(EXPORT_PREFIX):
             continue
         try:
             dataset = await warehouse.get_dataset(table.dataset)

@@ -25,4 +25,7 @@ async def errors_to_statuses(method: str, context: Context) -> AsyncIterator[Non
         error_id = uuid.uuid4().hex
         if status_code(error) is grpc.StatusCode.INTERNAL:
             _log.error("unforeseen error", method=method, error_id=error_id, exc_info=error)
-        await context.abort_with_status(rpc_status.to_status(to_status(error, error_id=error_id)))
+        status = rpc_status.to_status(to_status(error, error_id=error_id))
+        # abort_with_status would drop what is set already, the correlation id.
+        metadata = (*(context.trailing_metadata() or ()), *status.trailing_metadata)
+        await context.abort(status.code, status.details, metadata)

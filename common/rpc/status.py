@@ -9,6 +9,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from common import errors
 
 DOMAIN = "convergence"
+MAX_TEXT_BYTES = 400
+MAX_VIOLATIONS_BYTES = 2500
+"""A status travels as metadata, in base64 and with its message twice, and callers refuse more than 8 KiB of it."""
 
 STATUS_OF: dict[type[errors.ConvergenceError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -17,10 +20,11 @@ STATUS_OF: dict[type[errors.ConvergenceError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AccessRefused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Transient: grpc.StatusCode.UNAVAILABLE,
 }
-"""A class stands for its subclasses. What is not here is INTERNAL: warehouse errors other than Transient are for use cases to handle."""
+"""A class stands for its subclasses. What is not here is INTERNAL: other warehouse errors are for use cases to handle."""
 
 
 def status_code(error: BaseException) -> grpc.StatusCode:
@@ -39,20 +43,33 @@ def to_status(error: BaseException, *, error_id: str) -> status_pb2.Status:
         return _status(grpc.StatusCode.INTERNAL, "An internal error occurred; its error_id finds it in the log", info)
     if isinstance(error, errors.Transient):
         error = errors.Unavailable("The warehouse is away or busy; nothing was changed")
+    metadata = {name: _short(value) for name, value in error.metadata.items()}
     details: list[message.Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     ]
     if isinstance(error, errors.InvalidInput):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in error.violations
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=violations))
+        details.append(_bad_request(error))
     if isinstance(error, errors.Unavailable):
         fraction, seconds = math.modf(error.retry_delay_seconds)
         delay = duration_pb2.Duration(seconds=int(seconds), nanos=int(fraction * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    return _status(code, error.message, *details)
+    return _status(code, _short(error.message), *details)
+
+
+def _bad_request(error: errors.InvalidInput) -> error_details_pb2.BadRequest:
+    """Every violation; of very many the first, and how many more there are."""
+    bad_request = error_details_pb2.BadRequest()
+    for count, violation in enumerate(error.violations):
+        if bad_request.ByteSize() > MAX_VIOLATIONS_BYTES:
+            bad_request.field_violations.add(description=f"and {len(error.violations) - count} more")
+            break
+        bad_request.field_violations.add(field=_short(violation.field), description=_short(violation.description))
+    return bad_request
+
+
+def _short(text: str) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= MAX_TEXT_BYTES else encoded[:MAX_TEXT_BYTES].decode(errors="ignore") + "..."
 
 
 def _status(code: grpc.StatusCode, text: str, *details: message.Message) -> status_pb2.Status:

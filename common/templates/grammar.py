@@ -7,7 +7,9 @@ remote, JavaScript, `p.d.f(x)`), table functions, `@@` variables, sampling, and 
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.parsers.bigquery import BigQueryParser
 
 from common.templates.placeholders import TextRefused
 
@@ -36,6 +38,15 @@ _FUNCTIONS = """
     JSONExtract JSONExtractArray JSONExtractScalar JSONFormat ParseJSON JSONBool Int64 Float64
 """
 
+
+class _GoogleSql(BigQuery):
+    """BigQuery's dialect, but `FROM a, a.b` is the table b of the dataset a, as BigQuery reads a quoted path and as we must fear of any:
+    sqlglot would take it for an array of a, and nobody would check the table."""
+
+    class Parser(BigQueryParser):
+        SUPPORTS_IMPLICIT_UNNEST = False
+
+
 _ALLOWED = frozenset(getattr(exp, name) for name in f"{_CONSTRUCTS} {_FUNCTIONS}".split())
 
 
@@ -45,7 +56,7 @@ def parse_select(sql: str) -> exp.Query:
     Which tables it reads is for `tables.py` to judge.
     """
     try:
-        statements = sqlglot.parse(sql, read="bigquery")
+        statements = sqlglot.parse(sql, read=_GoogleSql)
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
         description = str(first.get("description", "")).partition(" but got <")[0]

@@ -15,6 +15,7 @@ from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, Retry
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from common.errors import (
+    AccessRefused,
     JobAborted,
     ObjectExists,
     ObjectNotFound,
@@ -86,9 +87,9 @@ def request_error(error: Exception) -> WarehouseError:
     if isinstance(error, GoogleAPICallError):
         return _answer_error(error)
     if isinstance(error, requests.exceptions.SSLError):
-        return Terminal("No trusted connection to the warehouse", reason="DEPENDENCY_REFUSED")
+        return AccessRefused("No trusted connection to the warehouse")
     if isinstance(error, GoogleAuthError) and not (isinstance(error, TransportError) or error.retryable):
-        return Terminal("The warehouse's credentials are not valid", reason="DEPENDENCY_REFUSED")
+        return AccessRefused("The warehouse's credentials are not valid")
     if isinstance(error, (requests.RequestException, GoogleAuthError, RetryError)):
         return Transient("The warehouse is away")
     return _terminal(_UNKNOWN, "", "")
@@ -135,4 +136,6 @@ def _terminal(verdict: Verdict, reason: str, text: str) -> Terminal:
     if position := _POSITION.search(text):
         metadata["position"] = position[1]
     where = f" at {position[1]}" if position else ""
+    if verdict is _REFUSED:
+        return AccessRefused(verdict.message, metadata=metadata)
     return Terminal(verdict.message + where, reason=verdict.reason, metadata=metadata)

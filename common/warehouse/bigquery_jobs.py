@@ -57,8 +57,8 @@ class BigQueryJobs:
     async def select(self, job: QueryJob) -> bigquery.QueryJob:
         """Run a SELECT to its end. It has no effect, so one that was aborted or lost is a plain Transient. It is cancelled when its caller
         is, and when it does not end in time."""
-        await self.query(job)
         try:
+            await self.query(job)
             return cast(bigquery.QueryJob, await self.finished(job.job_id, timeout_seconds=job.timeout_seconds))
         except (JobAborted, ObjectNotFound) as error:
             raise Transient("The warehouse had a passing fault") from error

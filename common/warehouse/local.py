@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from common.errors import Transient
@@ -33,7 +34,7 @@ RUNNING = b"null"
 
 
 class LocalWarehouse:
-    """Connects at the first call; runs blocking calls in at most `threads` threads of its own."""
+    """Connects at the first call; runs blocking calls in at most `threads` threads of its own, and as many that wait for jobs."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class LocalWarehouse:
         self._flight = FlightConnection(address, token)
         self._deadline_seconds = deadline_seconds
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="warehouse")
+        self._waiting_threads = ThreadPoolExecutor(threads, thread_name_prefix="warehouse-wait")
 
     async def create_dataset(
         self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = ""
@@ -96,8 +98,11 @@ class LocalWarehouse:
         end = time.monotonic() + timeout_seconds
         while True:
             left = max(0.0, end - time.monotonic())
-            request = wire.WaitJob(job_id, min(left, WAIT_SLICE_SECONDS))
-            answer = await self._ask(request)
+            seconds = min(left, WAIT_SLICE_SECONDS)
+            ask = partial(
+                self._flight.act, wire.WaitJob(job_id, seconds), deadline_seconds=self._deadline_seconds + seconds
+            )
+            answer = await asyncio.get_running_loop().run_in_executor(self._waiting_threads, ask)
             if answer != RUNNING:
                 return wire.decode(JobResult, answer)
             if left <= WAIT_SLICE_SECONDS:
@@ -123,7 +128,8 @@ class LocalWarehouse:
     async def close(self) -> None:
         """Release the connection and the threads."""
         await asyncio.get_running_loop().run_in_executor(None, self._flight.close)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._waiting_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, ticket: wire.Read, page_size: int, timeout_seconds: float) -> RowStream:
         stream = self._flight.get(ticket, deadline_seconds=timeout_seconds + self._deadline_seconds)
@@ -133,9 +139,7 @@ class LocalWarehouse:
         return all_rows(self._flight.get(wire.ListRows(ref), deadline_seconds=self._deadline_seconds))
 
     async def _ask(self, request: Any) -> bytes:
-        waiting = request.timeout_seconds if isinstance(request, wire.WaitJob) else 0.0
-        return await self._run(self._flight.act, request, deadline_seconds=self._deadline_seconds + waiting)
+        return await self._run(self._flight.act, request, deadline_seconds=self._deadline_seconds)
 
     async def _run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))

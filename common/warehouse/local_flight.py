@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
-from common.errors import Terminal, Transient, WarehouseError
+from common.errors import AccessRefused, Terminal, Transient, WarehouseError
 from common.secret import Secret
 from common.warehouse import local_wire
 
@@ -75,7 +75,7 @@ def translated() -> Iterator[None]:
     except (flight.FlightUnavailableError, flight.FlightTimedOutError, flight.FlightCancelledError) as error:
         raise Transient("The warehouse is away") from error
     except flight.FlightUnauthenticatedError as error:
-        raise Terminal("The warehouse refused our token", reason="DEPENDENCY_REFUSED") from error
+        raise AccessRefused("The warehouse refused our token") from error
     except flight.FlightError as error:
         raise _from_server(error) from error
     except pa.ArrowException as error:

@@ -37,7 +37,7 @@ class LocalRows:
                 self._stream = None
                 return
             for start in range(0, batch.num_rows, self._page_size):
-                yield rows_of(batch.slice(start, self._page_size), self.columns)
+                yield await self._run(rows_of, batch.slice(start, self._page_size), self.columns)
 
     async def close(self) -> None:
         """Stop reading, which also stops the query. May be called twice."""

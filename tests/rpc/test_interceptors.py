@@ -156,6 +156,15 @@ async def test_what_nobody_foresaw_tells_the_caller_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("request_text", [b"invalid", b"unforeseen"])
+async def test_a_refusal_carries_the_correlation_id_too(kind: str, request_text: bytes) -> None:
+    async with serving() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call(channel, kind, request_text, ("x-api-key", GOOD), ("x-correlation-id", "abc"))
+        assert dict(refused.value.trailing_metadata())["x-correlation-id"] == "abc"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("given", "kept"), [("abc.DEF-1_2", True), ("white space", False), ("x" * 65, False)])
 async def test_a_correlation_id_is_accepted_or_made_and_comes_back(kind: str, given: str, kept: bool) -> None:
     async with serving() as channel:

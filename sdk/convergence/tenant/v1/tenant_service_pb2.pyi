@@ -200,7 +200,7 @@ class SetSourcesRequest(_message.Message):
     tenant_id: _builtins.str
     """Required. The tenant whose sources are replaced."""
     request_id: _builtins.str
-    """Optional. A UUID4. SetSources replaces the whole map, so repeating it is safe with or without."""
+    """Optional. A UUID4. A repeat with it is not applied again, so it cannot undo what was set since."""
     @_builtins.property
     def sources(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The new sources, replacing all old ones; an empty map takes every grant back. Shape and bounds as in OnboardRequest. A dataset that

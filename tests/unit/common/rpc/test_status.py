@@ -1,5 +1,8 @@
 """The one table from errors to statuses: total, and without a leak."""
 
+import base64
+from urllib.parse import quote
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2
@@ -19,7 +22,8 @@ def test_every_error_has_a_status_of_its_own_and_a_reason_that_the_protos_know(
     cls: type[errors.ConvergenceError],
 ) -> None:
     assert cls.reason in error_reason_pb2.ErrorReason.keys()
-    for_use_cases_only = issubclass(cls, errors.WarehouseError) and not issubclass(cls, errors.Transient)
+    mapped = (errors.Transient, errors.AccessRefused)
+    for_use_cases_only = issubclass(cls, errors.WarehouseError) and not issubclass(cls, mapped)
     unforeseen = cls is errors.ConvergenceError or for_use_cases_only
     assert (status_code(cls.__new__(cls)) is grpc.StatusCode.INTERNAL) == unforeseen
 
@@ -56,3 +60,14 @@ def test_unavailable_says_when_to_repeat(error: errors.ConvergenceError) -> None
     retry_info = error_details_pb2.RetryInfo()
     assert status.details[-1].Unpack(retry_info)
     assert retry_info.retry_delay.ToTimedelta().total_seconds() in (2.5, 1.0)
+
+
+@pytest.mark.parametrize("text", ["is bad", "x" * 10_000, "é" * 10_000])
+def test_a_refusal_always_fits_into_what_a_caller_takes_as_metadata(text: str) -> None:
+    violations = [errors.Violation(f"parameters.{text[:100]}{number}", text) for number in range(1000)]
+    status = to_status(errors.InvalidInput(violations, metadata={"nearest": text}), error_id="")
+    on_the_wire = len(base64.b64encode(status.SerializeToString())) + len(quote(status.message))
+    assert on_the_wire < 8192
+    bad_request = error_details_pb2.BadRequest()
+    status.details[1].Unpack(bad_request)
+    assert bad_request.field_violations[-1].description == f"and {1000 - len(bad_request.field_violations) + 1} more"

@@ -7,6 +7,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
 from common.errors import (
+    AccessRefused,
     JobAborted,
     ObjectExists,
     ObjectNotFound,
@@ -27,6 +28,8 @@ PASSING = {
     *("backendError", "badGateway", "internalError", "jobBackendError", "jobInternalError", "tableUnavailable"),
     *("rateLimitExceeded", "jobRateLimitExceeded", "quotaExceeded"),
 }
+
+REFUSED = {reason for reason, verdict in VERDICTS.items() if verdict.reason == "DEPENDENCY_REFUSED"}
 
 
 def answer(status: int, reason: str | None, message: str = "row value: secret") -> api.GoogleAPICallError:
@@ -50,7 +53,7 @@ def test_a_failed_job_is_aborted_for_a_passing_cause_and_terminal_otherwise(reas
 @pytest.mark.parametrize("reason", sorted({*VERDICTS, *DOCUMENTED, "somethingNew"} - {"notFound", "duplicate"}))
 def test_a_failed_request_is_transient_for_a_passing_cause_and_terminal_otherwise(reason: str) -> None:
     error = request_error(answer(400, reason))
-    assert type(error) is (Transient if reason in PASSING else Terminal)
+    assert type(error) is (Transient if reason in PASSING else AccessRefused if reason in REFUSED else Terminal)
     assert "secret" not in f"{error} {error.metadata}"
 
 
@@ -65,8 +68,8 @@ def test_a_failed_request_is_transient_for_a_passing_cause_and_terminal_otherwis
         (429, None, Transient),
         (502, None, Transient),
         (503, "somethingNew", Transient),
-        (401, None, Terminal),
-        (403, None, Terminal),
+        (401, None, AccessRefused),
+        (403, None, AccessRefused),
         (400, None, Terminal),
     ],
 )

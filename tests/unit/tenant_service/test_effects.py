@@ -1,0 +1,65 @@
+"""An effect of TenantService happens once under its id, whatever becomes of those who asked for it. On both warehouses."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+
+from common.clock import SystemClock
+from common.errors import JobAborted
+from common.warehouse.warehouse import Column, JobResult, Parameter, Statement, TableRef, TableSpec, Warehouse
+from tenant_service.effects import Effects
+
+
+class Waiting:
+    """A warehouse whose first waits do as they are told; everything else is the real one."""
+
+    def __init__(self, warehouse: Warehouse, *waits: Any) -> None:
+        self._warehouse = warehouse
+        self._waits = list(waits)
+        self.waited = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
+        self.waited.set()
+        if not self._waits:
+            return await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+        wait = self._waits.pop(0)
+        if isinstance(wait, Exception):
+            raise wait
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@pytest.fixture
+async def table(warehouse: Warehouse) -> TableRef:
+    ref = TableRef(f"t_{uuid.uuid4().hex[:16]}", "rows")
+    await warehouse.create_dataset(ref.dataset, location="US", labels={})
+    await warehouse.create_table(ref, TableSpec((Column("n", "INT64"),)))
+    return ref
+
+
+def insert(table: TableRef) -> Statement:
+    return Statement(f"INSERT INTO `{table}` (n) VALUES (@n)", (Parameter("n", "INT64", 1),))
+
+
+async def test_a_caller_who_hangs_up_does_not_use_up_the_effect(warehouse: Warehouse, table: TableRef) -> None:
+    hanging: Any = Waiting(warehouse, "for ever")
+    effect_id = f"effect_{uuid.uuid4().hex}"
+    calling = asyncio.create_task(Effects(hanging, SystemClock()).run(effect_id, insert(table)))
+    await hanging.waited.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await Effects(warehouse, SystemClock()).run(effect_id, insert(table))
+    assert len(await warehouse.list_rows(table)) == 1
+
+
+async def test_passing_faults_do_not_use_up_the_effect_however_many_there_were(
+    warehouse: Warehouse, table: TableRef
+) -> None:
+    faulty: Any = Waiting(warehouse, *(JobAborted("a passing fault") for _ in range(6)))
+    await Effects(faulty, SystemClock()).run(f"effect_{uuid.uuid4().hex}", insert(table))
