@@ -15,6 +15,9 @@ from pipeline_service.workflow import RunWorkflow
 
 _HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
 """A step hears of a cancellation with its next heartbeat that is sent: by default that takes seconds."""
+_STICKY_TIMEOUT = timedelta(seconds=1)
+"""How long a run waits for the worker that has it in memory before any other replays it: by default a dead one's runs stand still for
+10 s."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +48,7 @@ async def working(
         max_concurrent_activities=max_concurrent_steps,
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
+        sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=grace_seconds),
     )
     async with worker:  # shut down before the loop ends, which else may abort the interpreter
