@@ -63,6 +63,11 @@ def digest_of(*fields: object) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
+def start_id_of(record_id: str) -> str:
+    """The id under which every call that acts for a record starts its run."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, record_id))
+
+
 class Requests:
     """Starts runs at most once for each request id."""
 
@@ -99,8 +104,8 @@ class Requests:
         if not opened.is_new and (answer := await self.answered(key, request_digest)) is not None:
             return answer
         # Every call that acts for this record starts under the same id, so the engine lets one of them start.
-        start_id = str(uuid.uuid5(uuid.NAMESPACE_OID, opened.record_id))
-        return await self._bound(key, await self._engine.start(workflow_id, plan, start_id=start_id))
+        started = await self._engine.start(workflow_id, plan, start_id=start_id_of(opened.record_id))
+        return await self._bound(key, started)
 
     async def _bound(self, key: str, answer: Started) -> Started:
         await self._ledger.bind(key, answer)

@@ -12,7 +12,7 @@ from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
 from tests.rpc.statuses import refused
-from tests.rpc.tenant_stack import tenant_stack
+from tests.rpc.tenant_stack import ADMIN, as_key, tenant_stack
 
 COMPUTE = {"day": DAY, "service": "compute", "cost": "1.123456789", "items": "3", "billed": True, "ratio": 0.5}
 STORAGE = {"day": DAY, "service": "storage", "cost": "2", "items": "4", "billed": False, "ratio": 1.5}
@@ -115,3 +115,22 @@ async def test_a_run_superseded_by_another_is_still_read_in_full(stack: Pipeline
         pb2.GetRunRequest(pipeline_logging_id=first.pipeline_logging_id), metadata=key, timeout=10
     )
     assert again == first
+
+
+async def test_an_admin_who_names_no_tenant_that_exists_finds_no_run(stack: PipelineStack) -> None:
+    run_id, tenant_id = str(uuid.uuid4()), f"t_{uuid.uuid4().hex[:16]}"
+    run_id = f"{run_id[:14]}8{run_id[15:]}"  # shaped like an id of ours
+    for call in (
+        stack.stub.GetRun(
+            pb2.GetRunRequest(pipeline_logging_id=run_id, tenant_id=tenant_id),
+            metadata=as_key(ADMIN.reveal()),
+            timeout=20,
+        ),
+        stack.stub.WatchRun(
+            pb2.WatchRunRequest(pipeline_logging_id=run_id, tenant_id=tenant_id),
+            metadata=as_key(ADMIN.reveal()),
+            timeout=20,
+        ),
+    ):
+        refusal = await refused(call)
+        assert (refusal.code, refusal.reason) == ("NOT_FOUND", "RUN_NOT_FOUND")

@@ -8,7 +8,7 @@ import pytest
 from common.errors import RequestIdReused, Unavailable
 from pipeline_service.engine import Started
 from pipeline_service.plan import Plan
-from pipeline_service.request_record import Requests, request_key
+from pipeline_service.request_record import Requests, request_key, start_id_of
 from pipeline_service.run import RunStatus
 from pipeline_service.temporal_engine import TemporalEngine
 from tests.unit.pipeline_service.conftest import Lab
@@ -143,3 +143,16 @@ async def test_an_engine_that_is_away_gives_unavailable(lab: Lab, key: str, unre
         return_exceptions=True,
     )
     assert [type(refusal) for refusal in refusals] == [Unavailable] * 3
+
+
+async def test_a_first_call_that_stalls_and_its_repeat_get_one_run(lab: Lab, key: str) -> None:
+    the_plan = plan(lab.tenant_id)
+    workflow_id = lab.workflow_id(the_plan)
+    running = await lab.start(the_plan)  # somebody else's, which ends before the first call comes to start or join
+    opened = await lab.ledger.open(key, request_digest=DIGEST, run_workflow_id=workflow_id)
+    async with lab.worker():
+        await lab.end_of(running)
+        repeat = await ask(lab, key, the_plan)
+        first = await lab.engine.start(workflow_id, the_plan, start_id=start_id_of(opened.record_id))
+        await lab.end_of(first)
+    assert first.pipeline_logging_id == repeat.pipeline_logging_id != running.pipeline_logging_id
