@@ -24,7 +24,7 @@ SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000)
 
 async def in_turn(calls: Mapping[str, Call], *, rounds: int, settle: Call | None = None) -> dict[str, list[float]]:
     """Seconds that each call took, `rounds` times after one that does not count. Each round begins with another of the calls;
-    `settle` runs after each round, untimed."""
+    `settle` runs after each call, untimed."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     order = deque(calls)
     for number in range(rounds + 1):
@@ -33,7 +33,7 @@ async def in_turn(calls: Mapping[str, Call], *, rounds: int, settle: Call | None
             await calls[name]()
             if number:
                 taken[name].append(time.perf_counter() - began)
-        if settle is not None:
-            await settle()
+            if settle is not None:
+                await settle()
         order.rotate()
     return taken

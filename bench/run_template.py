@@ -15,8 +15,8 @@ FIRST_DAY = date(2025, 9, 1)
 
 
 async def measure(stack: Stack, tenant: Tenant, rounds: Rounds) -> tuple[Ratio, Ratio]:
-    """Every call names another day and so starts a run; a round waits until its runs have ended, so that none slows down another call.
-    Nobody executes the bare workflow."""
+    """Every call names another day and so starts a run; the next call waits until that run has ended, so that none is
+    slowed down by another's. Nobody executes the bare workflow."""
     days = _days()
     started: list[str] = []
 
