@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("up", help="run the stack in the foreground until Ctrl-C")
     for name, field in LocalStackSettings.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
-        run.add_argument(flag, help=f"default: {field.default}, or the variable CONVERGENCE_{name.upper()}")
+        run.add_argument(flag, help=f"{field.description} Default: {field.default}, or CONVERGENCE_{name.upper()}.")
     return parser
 
 

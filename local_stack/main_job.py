@@ -26,7 +26,7 @@ TENANTS = tuple(profile.tenant_id for profile in PROFILES)
 TEMPLATE = "gcp/cost/bill-sample-export-template"
 TABLE = "cost_daily"
 DAY = "2025-11-15"
-METADATA_TABLES = {"api_keys", "cloud_credentials", "pipeline_runs", "step_logs", "dq_results"}
+TABLES_CREATED = {"api_keys", "cloud_credentials", "pipeline_runs", "step_logs", "dq_results"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class _MainJob:
             f"{answer.message}: {len(answer.tables_created)} tables, "
             f"dry run {tenant_pb2.OnboardResponse.DryrunStatus.Name(answer.dryrun_status)}, key {prefix}{'*' * 16}",
             seen=answer.message == f"Customer {tenant} onboarded successfully"
-            and set(answer.tables_created) == METADATA_TABLES
+            and set(answer.tables_created) == TABLES_CREATED
             and answer.dataset_created
             and answer.dryrun_status == tenant_pb2.OnboardResponse.SUCCESS
             and re.fullmatch(rf"{prefix}[A-Za-z0-9]{{16}}", key.reveal()) is not None,

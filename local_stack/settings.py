@@ -14,20 +14,25 @@ class LocalStackSettings(BaseSettings):
     """Where the stack keeps its state and listens."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CONVERGENCE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="CONVERGENCE_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
     state_dir: Path = Path(".local")
     """The folder for keys, logs, pid files and data; made where it is missing."""
     tenant_port: Port = 50051
-    """tenant_service."""
+    """Port of tenant_service."""
     pipeline_port: Port = 50052
-    """pipeline_service."""
+    """Port of pipeline_service."""
     warehouse_port: Port = 0
-    """The warehouse server, which only the services call."""
+    """Port of the warehouse server, which only the services call."""
     kms_port: Port = 0
-    """The KMS emulator, which only the services call."""
+    """Port of the KMS emulator, which only the services call."""
     temporal_port: Port = 0
-    """The Temporal dev server, which only pipeline_service calls."""
+    """Port of the Temporal dev server, which only pipeline_service calls."""
     start_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
     """How long a part may take to become ready before the stack gives up."""

@@ -41,17 +41,17 @@ class GetRun:
         tenant_id = tenant_id or caller.tenant_id or ""
         caller.require_tenant(tenant_id)
 
-        logging_id = str(uuid.UUID(pipeline_logging_id))
-        workflow_id = workflow_id_of(tenant_id, logging_id)
+        run_id = str(uuid.UUID(pipeline_logging_id))
+        workflow_id = workflow_id_of(tenant_id, run_id)
         if workflow_id is None:
             raise RunNotFound
         execution = await self._engine.describe(workflow_id)
-        if execution is not None and execution.run.pipeline_logging_id == logging_id:
+        if execution is not None and execution.run.pipeline_logging_id == run_id:
             return Located(execution.run, execution)
-        return Located(await self._recorded(tenant_id, logging_id), None)
+        return Located(await self._recorded(tenant_id, run_id), None)
 
-    async def _recorded(self, tenant_id: str, logging_id: str) -> Run:
-        run = await self._records.run(tenant_id, logging_id)
+    async def _recorded(self, tenant_id: str, pipeline_logging_id: str) -> Run:
+        run = await self._records.run(tenant_id, pipeline_logging_id)
         if run is None:
             raise RunNotFound
         if not run.state.status.is_terminal:

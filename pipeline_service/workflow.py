@@ -42,7 +42,7 @@ class RunWorkflow:
         info = workflow.info()
         self._state = plan.first_state()
         self._header = plan.header
-        self._logging_id = pipeline_logging_id_for(info.workflow_id, info.run_id)
+        self._pipeline_logging_id = pipeline_logging_id_for(info.workflow_id, info.run_id)
         self._slots = asyncio.Semaphore(MAX_PARALLEL_STEPS)
 
     @workflow.run
@@ -81,7 +81,7 @@ class RunWorkflow:
             try:
                 result = await workflow.execute_activity_method(
                     Activities.run_step,
-                    StepTask(RunRef(self._logging_id, self._header.pipeline_id, self._header.tenant_id), step),
+                    StepTask(RunRef(self._pipeline_logging_id, self._header.pipeline_id, self._header.tenant_id), step),
                     start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
                     heartbeat_timeout=HEARTBEAT_TIMEOUT,
                     retry_policy=RetryPolicy(maximum_attempts=step.max_attempts + LOST_ATTEMPTS),
@@ -121,10 +121,10 @@ class RunWorkflow:
                 retry_policy=_UNTIL_RECORDED,
             )
         except ActivityError:
-            workflow.logger.exception("the end of run %s could not be recorded", self._logging_id)
+            workflow.logger.exception("the end of run %s could not be recorded", self._pipeline_logging_id)
 
     def _run(self, state: RunState) -> Run:
-        return Run(self._logging_id, workflow.info().workflow_start_time, self._header, state)
+        return Run(self._pipeline_logging_id, workflow.info().workflow_start_time, self._header, state)
 
     def _status(self, step_id: str) -> StepStatus:
         return next(step.status for step in self._state.steps if step.step_id == step_id)

@@ -1,12 +1,12 @@
 """python -m local_stack.warehouse: serve one DuckDB file until SIGTERM or SIGINT, which end it with status 0."""
 
 import argparse
-import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
+from common import logs
 from common.clock import SystemClock
 from common.secret import read_secret_file
 from local_stack.warehouse.engine import Engine
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--token-file", type=Path, required=True, help="mode 0600; callers send its content")
     parser.add_argument("--project", default="local", help="the project that three-part table names must name")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(output="console")
     os.umask(0o077)
     # Blocked in every thread and waited for in this one: a handler may run late or never while DuckDB runs a statement.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)

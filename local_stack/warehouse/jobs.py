@@ -5,7 +5,6 @@ submitted. A failed job keeps its id in a transaction of its own.
 """
 
 import contextlib
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 import duckdb
+import structlog
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.local_wire import decode, decode_error, encode, encode_error
@@ -25,7 +25,7 @@ Work = Callable[[duckdb.DuckDBPyConnection, Job], JobResult]
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,200}", re.ASCII)
 THREADS = 16
 _RETRY_SECONDS = 0.02
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class Jobs:
         except WarehouseError as error:
             self._fail(running, error)
         except Exception:
-            log.exception("job %s failed", job.job_id)
+            _log.exception("job failed", job_id=job.job_id)
             self._fail(running, Terminal("The warehouse failed in a way that its log explains"))
         finally:
             running.ended.set()
@@ -117,7 +117,7 @@ class Jobs:
             with self._database.transaction() as cursor:
                 cursor.execute(record, [running.job.job_id, encode_error(error).decode()])
         except WarehouseError:
-            log.exception("the failure of job %s could not be kept", running.job.job_id)
+            _log.exception("the failure of a job could not be kept", job_id=running.job.job_id)
 
     def _stored(self, job_id: str) -> JobResult | WarehouseError | None:
         with contextlib.closing(self._database.cursor()) as cursor:

@@ -3,11 +3,11 @@
 import contextlib
 import dataclasses
 import hmac
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+import structlog
 from pyarrow import flight
 
 from common.errors import Terminal, WarehouseError
@@ -19,7 +19,7 @@ from local_stack.warehouse.engine import Engine
 from local_stack.warehouse.reading import Reading
 
 Handler = Callable[[Any], Any]
-log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 TICKETS: dict[str, type[wire.Read | wire.ListRows]] = {"Read": wire.Read, "ListRows": wire.ListRows}
 COMMANDS = {"Upload": wire.Upload}
 LONGEST_WAIT_SECONDS = 60.0
@@ -127,7 +127,7 @@ def _answering(what: str) -> Iterator[None]:
     except WarehouseError as error:
         raise _told(error) from error
     except Exception as error:
-        log.exception("%s failed", what)
+        _log.exception("call failed", call=what)
         raise _told(Terminal("The warehouse failed in a way that its log explains")) from error
 
 
