@@ -98,7 +98,7 @@ class Jobs:
                 cursor.execute(insert, [job.job_id, encode(result).decode()])
         except WarehouseError as error:
             self._fail(running, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged, and told as a failure
             _log.exception("job failed", job_id=job.job_id)
             self._fail(running, Terminal("The warehouse failed in a way that its log explains"))
         finally:

@@ -20,7 +20,7 @@ from convergence.pipeline.v1 import pipeline_service_pb2_grpc, run_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2_grpc
 from local_stack.demo_view import DemoView
-from local_stack.main_job import METADATA_TABLES, TENANTS, do_main_job
+from local_stack.main_job import TABLES_CREATED, TENANTS, do_main_job
 from local_stack.parts import SERVICES
 from local_stack.state import State
 from local_stack.throw_away import RunningStack
@@ -60,7 +60,7 @@ class Tenants(tenant_service_pb2_grpc.TenantServiceServicer):
             tenant_id=request.tenant_id,
             api_key=f"{request.tenant_id}_api_0123456789abcdeF",
             dataset_created=True,
-            tables_created=sorted(METADATA_TABLES),
+            tables_created=sorted(TABLES_CREATED),
             dryrun_status=self._behaviour.dry_run,
             message=f"Customer {request.tenant_id} onboarded successfully",
         )
