@@ -6,25 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.waiting import eventually
+
 PARTS = ("warehouse", "kms", "temporal", "tenant_service", "pipeline_service")
 START_SECONDS = 90.0
 STOP_SECONDS = 40.0
 ANY_PORT = ("--tenant-port=0", "--pipeline-port=0")
-
-
-def eventually(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
 
 
 class Up:

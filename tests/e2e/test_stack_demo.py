@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import PARTS, Up, eventually, is_alive, is_serving
+from tests.e2e.stack import PARTS, Up, is_alive, is_serving
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 

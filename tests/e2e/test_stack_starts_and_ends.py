@@ -16,7 +16,8 @@ from convergence.pipeline.v1 import run_pb2
 from local_stack.api_client import ApiClient
 from local_stack.main_job import TABLE, TEMPLATE
 from local_stack.sample_catalog import PROFILES
-from tests.e2e.stack import PARTS, Up, eventually, is_alive
+from tests.e2e.stack import PARTS, Up, is_alive
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 

@@ -2,8 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,11 +81,3 @@ class FakeParts:
 @pytest.fixture
 def fake_parts(tmp_path: Path) -> FakeParts:
     return FakeParts(tmp_path / "journal")
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for a condition outside an event loop."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.01)

@@ -11,8 +11,7 @@ from local_stack import pid_files
 from local_stack.errors import StackError
 from local_stack.lock import supervisor_lock
 from local_stack.state import State
-
-from .conftest import eventually
+from tests.waiting import eventually
 
 GONE = 2**22 - 1
 """A pid that Linux does not hand out by default."""

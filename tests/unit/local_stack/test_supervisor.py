@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -14,6 +14,7 @@ from local_stack.errors import StackError
 from local_stack.part import Part
 from local_stack.state import State
 from local_stack.supervisor import Supervisor
+from tests.waiting import until
 
 from .conftest import FakeParts, Screen
 
@@ -40,12 +41,6 @@ class Life:
         self.supervisor.request_stop()
         async with asyncio.timeout(TIMEOUT):
             await self.task
-
-
-async def until(condition: Callable[[], object], seconds: float = TIMEOUT) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  processes and files have no event to wait for
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 from local_stack import pid_files, tether
-
-from .conftest import eventually
+from tests.waiting import eventually
 
 PARENT = f"""
 import os, signal, subprocess, sys
