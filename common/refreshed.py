@@ -70,14 +70,16 @@ class Refreshed(Generic[T]):
         return self._value
 
     def _start(self) -> asyncio.Task[None]:
-        """The refresh under way, or a new one."""
-        if self._task is None:
+        """The refresh under way, or a new one. One that has ended is neither, although `_finished` has yet to be called: who awaits it
+        goes on at once, and would do so for ever."""
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._refresh())
             self._task.add_done_callback(self._finished)
         return self._task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+        if self._task is task:
+            self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.warning("refresh failed", error=type(error).__name__)
 

@@ -125,3 +125,21 @@ async def test_at_most_sixteen_tenants_load_at_once_and_the_least_recently_used_
     first = by_tenant.of("tenant_0")
     by_tenant.of("tenant_50")
     assert by_tenant.of("tenant_0") is first
+
+
+@pytest.mark.timeout(10)
+async def test_a_caller_who_comes_in_the_moment_in_which_a_read_ends_gets_the_next_one() -> None:
+    clock, source = FakeClock(), Counter()
+    late: list[asyncio.Task[int]] = []
+
+    async def load() -> int:
+        reads = await source.load()
+        if not late:
+            await clock.advance(0.1)
+            late.append(asyncio.create_task(value.get_newer()))  # runs before anything that awaits this read
+        return reads
+
+    value = refreshed(load, clock)
+    assert await value.get() == 1
+    await clock.advance(1)
+    assert await late[0] == 2
