@@ -27,8 +27,6 @@ from local_stack.sample_export import FIRST_DAY, LAST_DAY
 from tests.chaos.patient import RECONNECT, Patient
 from tests.e2e.stack import PARTS, Up
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 ROUNDS = int(os.environ.get("CONVERGENCE_CHAOS_ROUNDS", str(len(PARTS))))
 SEED = int(os.environ.get("CONVERGENCE_CHAOS_SEED", "1"))
 RUNS_AT_ONCE = 3

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 MEASURED = (
     "idle memory of tenant_service",
     "idle memory of pipeline_service",

@@ -13,8 +13,6 @@ import pytest
 
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 COMMAND = [sys.executable, "-m", "local_stack", "demo"]
 DEMO_SECONDS = 60.0
 

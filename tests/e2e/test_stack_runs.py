@@ -12,8 +12,6 @@ import pytest
 from tests.e2e.stack import PARTS, Up, is_alive, is_serving
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:

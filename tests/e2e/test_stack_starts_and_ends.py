@@ -19,8 +19,6 @@ from local_stack.sample_catalog import PROFILES
 from tests.e2e.stack import PARTS, Up, is_alive
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:

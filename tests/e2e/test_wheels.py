@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {"sdk": ROOT / "sdk", "server": ROOT, "local_stack": ROOT / "local_stack"}
