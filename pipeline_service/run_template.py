@@ -39,7 +39,7 @@ class RunOptions:
             fields.violation("trigger_by", f"must be at most {MAX_TRIGGER_CHARACTERS} printable characters")
         if len(self.parameters) > MAX_PARAMETERS:
             fields.violation("parameters", f"must be at most {MAX_PARAMETERS}")
-        for name, value in self.parameters.items():
+        for name, value in sorted(self.parameters.items()):  # a map comes in any order
             if name == "date":
                 fields.violation("parameters.date", "belongs into the field date")
             elif not PATH_NAME.fullmatch(name):
