@@ -3,8 +3,9 @@
 Only strings, numbers and nested dataclasses of them, so that it survives the engine's JSON. It holds no secret.
 """
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
 
 from common.errors import PlanTooLarge, Violation
 from common.templates.resolved import (
@@ -169,7 +170,7 @@ class Plan:
             resolved.tenant_id, resolved.pipeline_id, resolved.digest, trigger_by, principal, dict(resolved.parameters)
         )
         plan = cls(header, tuple(PlanStep.of(step) for step in resolved.steps))
-        size = len(json.dumps(asdict(plan), separators=(",", ":")))
+        size = len(_PLAN.dump_json(plan))
         if size > MAX_PLAN_BYTES:
             violation = Violation("parameters", f"give a plan of {size} bytes; at most {MAX_PLAN_BYTES} are taken")
             raise PlanTooLarge([violation])
@@ -187,6 +188,9 @@ class Plan:
                 for step in self.steps
             )
         )
+
+
+_PLAN = TypeAdapter(Plan)
 
 
 def _table_name(full_name: str) -> str:
