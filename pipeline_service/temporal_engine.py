@@ -40,7 +40,7 @@ _ENDED_BY_HAND = (
 
 
 class TemporalEngine:
-    """Runs as workflows on one task queue. The worker must share `client`, or runs do not start eagerly."""
+    """Runs as workflows on one task queue."""
 
     def __init__(self, client: Client, *, task_queue: str) -> None:
         self._client = client
@@ -60,7 +60,6 @@ class TemporalEngine:
             workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
             # An attached id is one more event in the run's history, so only for calls that may be repeated with it.
             on_conflict_options=OnConflictOptions(attach_request_id=start_id is not None),
-            request_eager_execution=True,
         )
         request.input.payloads.append(await encode(self._client, plan))
         request.memo.fields[HEADER_MEMO].CopyFrom(await encode(self._client, plan.header))
