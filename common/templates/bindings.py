@@ -42,7 +42,7 @@ def make_bindings(
     for name, spec in specs.items():
         bound = values[name].bound if name in values else None
         parameters[name] = Parameter(name, COLUMN_TYPES[spec.type], bound)
-    names = SqlNames(identifiers, parameters.keys(), specs.keys() - values.keys())
+    names = SqlNames(identifiers, frozenset(parameters), frozenset(specs.keys() - values.keys()))
     return Bindings(built_in, texts, names, parameters)
 
 

@@ -10,8 +10,9 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical. Comments 
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from common.templates.placeholders import TextRefused, names_in, render, unknown
 
@@ -39,14 +40,19 @@ class SqlNames:
     """
 
     identifiers: Mapping[str, str]
-    values: Collection[str]
-    without_value: Collection[str] = ()
+    values: frozenset[str]
+    without_value: frozenset[str]
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.identifiers.items()), self.values, self.without_value))
 
 
+@lru_cache(maxsize=4096)
 def bind(sql: str, names: SqlNames) -> str:
     """Replace the placeholders of a SQL text and drop a semicolon at its end; its lines stay where they are.
 
-    Raises TextRefused, saying what to write instead.
+    Raises TextRefused, saying what to write instead. What a tenant's names make of a text does not change from run to run: hence the
+    cache.
     """
 
     def replace(match: re.Match[str]) -> str:
