@@ -13,6 +13,7 @@ from typing import Literal
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery  # loaded here: see tests/unit/test_dialects.py
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 
 from common.errors import ObjectNotFound, Terminal
@@ -88,7 +89,7 @@ def tables_of(statement: Statement, *, project: str) -> tuple[TableRef, ...]:
 
 def _parse(sql: str) -> exp.Expr:
     try:
-        trees = sqlglot.parse(sql, dialect="bigquery")
+        trees = sqlglot.parse(sql, dialect=BigQuery)
     except SqlglotError as error:
         place = f" at line {error.errors[0]['line']}" if isinstance(error, ParseError) and error.errors else ""
         raise Terminal(f"The statement does not parse{place}") from error
