@@ -85,6 +85,11 @@ MALFORMED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"tenant_id": "AB", "start_date": "2025-02-30", "end_date": "x", "page_size": -1},
         ("tenant_id", "start_date", "end_date", "page_size"),
     ),
+    (
+        "ReadTable",
+        {"tenant_id": "acme", "table": "cost", "start_date": "2025-11-16", "end_date": "2025-11-15"},
+        ("end_date",),
+    ),
     ("ListTemplates", {"page_size": 1001, "page_token": "x"}, ("page_size", "page_token")),
     ("ListTemplates", {"page_size": -1, "page_token": "e30="}, ("page_size", "page_token")),
     ("ListTemplates", {"page_token": "WzFd"}, ("page_token",)),
