@@ -9,6 +9,8 @@ from local_stack.console import Console
 ROTATE_BYTES = 16 * 1024 * 1024
 LONGEST_LINE_BYTES = 64 * 1024
 """A longer line is cut in two on the console."""
+BATCH_SECONDS = 0.02
+"""How long lines are left to gather: a service that logs every call must not wake the supervisor for each."""
 
 
 class PartLog:
@@ -27,7 +29,7 @@ class PartLog:
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         self._pipes[reader] = b""
-        asyncio.get_running_loop().add_reader(reader, self._read, reader)
+        self._listen(reader)
         return writer
 
     def close(self) -> None:
@@ -38,6 +40,21 @@ class PartLog:
             if reader in self._pipes:  # a grandchild still holds the other end
                 self._end(reader)
         os.close(self._file)
+
+    def _listen(self, reader: int) -> None:
+        loop = asyncio.get_running_loop()
+
+        def gather() -> None:
+            loop.remove_reader(reader)
+            loop.call_later(BATCH_SECONDS, take)
+
+        def take() -> None:
+            if reader in self._pipes:
+                self._read(reader)
+            if reader in self._pipes:  # not read to its end
+                loop.add_reader(reader, gather)
+
+        loop.add_reader(reader, gather)
 
     def _read(self, reader: int) -> bool:
         try:
