@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-WIDTH = 52
-HEADER = f"{'':{WIDTH}} {'median A':>10} {'median B':>10} {'ratio':>7} {'bound':>7}"
+WIDTH = 54
+HEADER = f"{'':{WIDTH}} {'median A':>10} {'median B':>10} {'A / B':>7} {'bound':>7}"
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Seconds that A and B took, measured in turn. Without a `bound` it is shown for information."""
+    """Seconds that A and B took, measured in turn. Without a `bound` it is for information."""
 
     name: str
     a: Sequence[float]
@@ -28,14 +28,13 @@ class Ratio:
         return self.bound is None or self.value <= self.bound
 
     def __str__(self) -> str:
-        bound = f"{self.bound:.1f}x" if self.bound else "-"
-        figures = f"{_time(median(self.a)):>10} {_time(median(self.b)):>10} {self.value:>6.2f}x {bound:>7}"
-        return f"{self.name:{WIDTH}} {figures}  {_verdict(self.bound, self.holds)}"
+        bound = "-" if self.bound is None else f"{self.bound:.1f}x"
+        return _columns(self.name, _time(median(self.a)), _time(median(self.b)), f"{self.value:.2f}x", bound)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Memory, in MB of 10^6 bytes. Without a `bound` it is shown for information."""
+    """Memory, in MB of 10^6 bytes. Without a `bound` it is for information."""
 
     name: str
     megabytes: float
@@ -47,17 +46,23 @@ class Size:
         return self.bound is None or self.megabytes < self.bound
 
     def __str__(self) -> str:
-        bound = f"{self.bound:.0f} MB" if self.bound else "-"
-        figures = f"{f'{self.megabytes:.1f} MB':>10} {'-':>10} {'-':>7} {bound:>7}"
-        return f"{self.name:{WIDTH}} {figures}  {_verdict(self.bound, self.holds)}"
+        bound = "-" if self.bound is None else f"{self.bound:.0f} MB"
+        return _columns(self.name, f"{self.megabytes:.1f} MB", "-", "-", bound)
 
 
 Finding = Ratio | Size
 
 
+def line(finding: Finding, *, judged: bool) -> str:
+    """The finding and, where it is judged, the verdict."""
+    if finding.bound is None:
+        return f"{finding}  for information"
+    return f"{finding}  {'not judged' if not judged else 'ok' if finding.holds else 'MISSED'}"
+
+
+def _columns(name: str, a: str, b: str, ratio: str, bound: str) -> str:
+    return f"{name:{WIDTH}} {a:>10} {b:>10} {ratio:>7} {bound:>7}"
+
+
 def _time(seconds: float) -> str:
     return f"{seconds:.3f} s" if seconds >= 1 else f"{seconds * 1000:.3f} ms"
-
-
-def _verdict(bound: float | None, holds: bool) -> str:
-    return "for information" if bound is None else "ok" if holds else "MISSED"

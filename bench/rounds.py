@@ -18,7 +18,7 @@ class Rounds:
     export_rows: int
 
 
-FULL = Rounds(calls=1000, starts=60, runs=7, export_rows=1_000_000)
+FULL = Rounds(calls=1000, starts=40, runs=5, export_rows=1_000_000)
 SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000)
 
 

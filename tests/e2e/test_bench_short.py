@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 MEASURED = (
-    "idle memory of tenant_service",
-    "idle memory of pipeline_service",
+    "idle memory of tenant_service, at first",
+    "idle memory of pipeline_service, at first",
     "ListTemplates / bare grpc.aio echo",
     "GetRun of an active run / bare describe",
     "RunTemplate / bare workflow start",
     "RunTemplate with request_id / bare workflow start",
     "20,000-row day: run / its statements sent directly",
     "20,000-row day: growth of pipeline_service",
+    "idle memory of tenant_service, at last",
+    "idle memory of pipeline_service, at last",
 )
 
 
@@ -27,7 +29,5 @@ def test_short_bench_prints_every_measurement_and_leaves_nothing(
     done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in MEASURED:
-        assert re.search(
-            rf"^{re.escape(name)} +[\d.]+ \w+ .*(ok|MISSED|for information)$", done.stdout, re.MULTILINE
-        ), name
+        assert re.search(rf"^{re.escape(name)} +\d.* (not judged|for information)$", done.stdout, re.MULTILINE), name
     assert list(tmp_path.iterdir()) == []
