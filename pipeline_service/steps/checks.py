@@ -14,7 +14,7 @@ from pipeline_service.run import CheckOutcome
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import Attempt
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 
 
 class Checks:
