@@ -49,7 +49,7 @@ class Planner:
         """Translate a statement and hold it against its limit. Raises Terminal, also for a table that does not exist: to the caller
         of a statement ObjectNotFound would speak of something else."""
         try:
-            tables = tables_of(statement, project=self._project)
+            tables = tables_of(statement.sql, project=self._project)
             schema = {ref: self._catalog.find(ref)[0].columns for ref in tables}
         except ObjectNotFound as error:
             raise Terminal("A table or dataset that the statement names does not exist") from error

@@ -6,9 +6,10 @@ differences: NUMERIC division and AVG are computed in FLOAT64 and rounded to nin
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 
 import sqlglot
@@ -17,7 +18,7 @@ from sqlglot.dialects.bigquery import BigQuery  # loaded here: see tests/unit/te
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 
 from common.errors import ObjectNotFound, Terminal
-from common.warehouse.warehouse import Parameter, Statement, TableRef, Value
+from common.warehouse.warehouse import Column, Parameter, Statement, TableRef, Value
 from local_stack.warehouse.column_types import DUCKDB
 from local_stack.warehouse.duckdb_sql import refuse
 from local_stack.warehouse.functions import FUNCTIONS
@@ -27,6 +28,8 @@ from local_stack.warehouse.rewrites import rewrite
 Kind = Literal["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE"]
 Bound = str | bytes | int | float | bool | None | list["Bound"]
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,1023}", re.ASCII)
+KEPT_STATEMENTS = 256
+"""Translations that are kept: services send the same texts again and again, with other values."""
 KINDS: dict[type[exp.Expr], Kind] = {
     exp.Insert: "INSERT",
     exp.Update: "UPDATE",
@@ -63,28 +66,51 @@ def transpile(statement: Statement, *, project: str, schema: Schema | None = Non
     Raises Terminal for what does not parse, is no SELECT or DML or is not supported here, and ObjectNotFound for a table of a project other
     than `project`.
     """
-    tree = _parse(statement.sql)
+    declared = tuple(replace(parameter, value=None) for parameter in statement.parameters)
+    columns = tuple((ref, tuple(columns)) for ref, columns in (schema or {}).items())
+    text = _translated(statement.sql, declared, project, columns)
+    values = {parameter.name: bound(parameter) for parameter in statement.parameters if parameter.name in text.used}
+    return Translation(text.sql, text.kind, text.tables, values)
+
+
+@lru_cache(maxsize=KEPT_STATEMENTS)
+def tables_of(sql: str, *, project: str) -> tuple[TableRef, ...]:
+    """Every table that a statement names. Raises what `transpile` does."""
+    tree = _parse(sql)
+    _check(tree)
+    return _tables(tree, project)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A translation without its values; `used` are the names of the parameters that it binds."""
+
+    sql: str
+    kind: Kind
+    tables: tuple[TableRef, ...]
+    used: frozenset[str]
+
+
+@lru_cache(maxsize=KEPT_STATEMENTS)
+def _translated(
+    sql: str, parameters: tuple[Parameter, ...], project: str, schema: tuple[tuple[TableRef, tuple[Column, ...]], ...]
+) -> _Text:
+    """Translate a text. `parameters` are without values, so that a statement that comes again is known again."""
+    tree = _parse(sql)
     kind: Kind = "SELECT" if isinstance(tree, exp.Query) else KINDS[type(tree)]
     _check(tree)
     tables = _tables(tree, project)
-    infer(tree, schema or {}, statement.parameters)
+    infer(tree, dict(schema), parameters)
     if kind == "SELECT":
         _name_columns(tree)
-    values = _bind(tree, statement.parameters)
+    used = _bind(tree, parameters)
     holder = exp.Paren(this=tree)  # so that every node of the tree has a parent to be replaced in
     rewrite(holder)
     try:
-        sql = holder.this.sql(dialect="duckdb", identify=True, unsupported_level=ErrorLevel.RAISE)
+        text = holder.this.sql(dialect="duckdb", identify=True, unsupported_level=ErrorLevel.RAISE)
     except SqlglotError as error:
         raise refuse(str(error).splitlines()[0]) from error
-    return Translation(sql=sql, kind=kind, tables=tables, values=values)
-
-
-def tables_of(statement: Statement, *, project: str) -> tuple[TableRef, ...]:
-    """Every table that a statement names. Raises what `transpile` does."""
-    tree = _parse(statement.sql)
-    _check(tree)
-    return _tables(tree, project)
+    return _Text(text, kind, tables, used)
 
 
 def _parse(sql: str) -> exp.Expr:
@@ -159,10 +185,10 @@ def _name_columns(tree: exp.Expr) -> None:
             unnamed += 1
 
 
-def _bind(tree: exp.Expr, parameters: Sequence[Parameter]) -> dict[str, Bound]:
-    """Give each `@name` its type, so that DuckDB need not guess one from the value."""
+def _bind(tree: exp.Expr, parameters: Sequence[Parameter]) -> frozenset[str]:
+    """Give each `@name` its type, so that DuckDB need not guess one from the value; the names that there are."""
     declared = {parameter.name.lower(): parameter for parameter in parameters}
-    values: dict[str, Bound] = {}
+    used = set()
     for node in list(tree.find_all(exp.Parameter)):
         parameter = declared.get(node.name.lower())
         if parameter is None:
@@ -174,8 +200,8 @@ def _bind(tree: exp.Expr, parameters: Sequence[Parameter]) -> dict[str, Bound]:
             this=exp.Parameter(this=exp.var(parameter.name)), to=exp.DataType.build(name, dialect="duckdb")
         )
         node.replace(exp.paren(typed, copy=False) if isinstance(node.parent, exp.Interval) else typed)
-        values[parameter.name] = bound(parameter)
-    return values
+        used.add(parameter.name)
+    return frozenset(used)
 
 
 def bound(parameter: Parameter) -> Bound:

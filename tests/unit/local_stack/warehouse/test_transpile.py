@@ -192,6 +192,14 @@ def test_dml_counts_the_rows_that_it_changed(database: duckdb.DuckDBPyConnection
     cursor.execute("ROLLBACK")
 
 
+def test_text_that_comes_again_is_bound_to_its_own_values_and_types(database: duckdb.DuckDBPyConnection) -> None:
+    sql = "SELECT @x"
+    assert run(database, sql, Parameter("x", "INT64", 1)) == [(1,)]
+    assert run(database, sql, Parameter("x", "INT64", 2)) == [(2,)]
+    assert run(database, sql, Parameter("x", "STRING", "2")) == [("2",)]
+    assert run(database, sql, Parameter("x", "INT64", [1, 2], array=True)) == [([1, 2],)]
+
+
 def test_tables_are_listed_once_and_without_our_project() -> None:
     sql = "WITH x AS (SELECT id FROM `local.a.t`) SELECT * FROM x JOIN a.t USING (id) JOIN b.u USING (id)"
     translation = transpile(Statement(sql), project="local")
