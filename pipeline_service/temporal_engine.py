@@ -1,5 +1,6 @@
 """The run engine on Temporal. A run's memo holds its header and its state, so that any replica reads it while every worker is away."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -33,6 +34,8 @@ from pipeline_service.temporal_names import HEADER_MEMO, RUN_WORKFLOW, STATE_MEM
 
 _LONG_POLL = timedelta(seconds=30)
 """The server answers a long poll after 20 s, with or without an event."""
+_PLACE_LOST = "errordetails.v1.CurrentBranchChangedFailure"
+_START_OVER_SECONDS = 0.05
 _ENDED_BY_HAND = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED,
@@ -105,7 +108,7 @@ class TemporalEngine:
             execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
             wait_new_event=True,
         )
-        run = execution.run
+        run, newest = execution.run, -1
         while True:
             try:
                 async with engine_call(_LONG_POLL):
@@ -115,10 +118,16 @@ class TemporalEngine:
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     return
-                raise
+                if not _has_lost_its_place(error):
+                    raise
+                await asyncio.sleep(_START_OVER_SECONDS)
+                request.next_page_token = b""
+                continue
             for payload in filter(None, map(_state_in, page.history.events)):
-                run = replace(run, state=await decode(self._client, payload, RunState))
-                yield run
+                state = await decode(self._client, payload, RunState)
+                if state.version > newest:
+                    run, newest = replace(run, state=state), state.version
+                    yield run
             if not page.next_page_token:
                 break
             request.next_page_token = page.next_page_token
@@ -171,6 +180,12 @@ def _state_in(event: HistoryEvent) -> Payload | None:
         case _:
             return None
     return fields.get(STATE_MEMO)
+
+
+def _has_lost_its_place(error: RPCError) -> bool:
+    """Whether the server does not know the place in the history that a page token stands for, and the reader has to start over. It happens
+    under load that a token is ahead of what the server knows a moment later."""
+    return any(detail.type_url.endswith(_PLACE_LOST) for detail in error.grpc_status.details)
 
 
 def _closed(state: RunState, info: WorkflowExecutionInfo) -> RunState:

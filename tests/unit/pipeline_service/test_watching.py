@@ -3,15 +3,24 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from types import SimpleNamespace
+from typing import Any
+
+from temporalio.api.common.v1 import GrpcStatus
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse
+from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 
 from common.rpc.caller import Caller
 from pipeline_service.engine import Execution, RunEngine
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, RunStatus, StepStatus
+from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import plan, query_step
+
+FORGOTTEN = "type.googleapis.com/temporal.server.api.errordetails.v1.CurrentBranchChangedFailure"
 
 
 class CountingEngine:
@@ -94,6 +103,41 @@ async def test_a_late_watcher_misses_nothing_that_comes_after_it(lab: Lab) -> No
         lab.warehouse.held["load_publish_1"].set()
         assert (await last(late)).state.status is RunStatus.COMPLETE
         assert (await early).state.status is RunStatus.COMPLETE
+
+
+class ForgetfulHistory:
+    """Temporal's service, which refuses every other page token, as it does when it does not know its own any more."""
+
+    def __init__(self, service: WorkflowService) -> None:
+        self._service = service
+        self._asked = 0
+        self.refused = 0
+
+    async def get_workflow_execution_history(
+        self, request: GetWorkflowExecutionHistoryRequest, **options: Any
+    ) -> GetWorkflowExecutionHistoryResponse:
+        self._asked += bool(request.next_page_token)
+        if request.next_page_token and self._asked % 2:
+            self.refused += 1
+            status = GrpcStatus(code=3)
+            status.details.add().type_url = FORGOTTEN
+            raise RPCError("don't match", RPCStatusCode.INVALID_ARGUMENT, status.SerializeToString())
+        return await self._service.get_workflow_execution_history(request, **options)
+
+
+async def test_a_follower_whose_place_the_server_forgets_misses_and_repeats_nothing(lab: Lab) -> None:
+    started = await lab.start(plan(lab.tenant_id))
+    execution = await lab.execution(started.pipeline_logging_id)
+    service = ForgetfulHistory(lab.client.workflow_service)
+    client: Any = SimpleNamespace(
+        namespace=lab.client.namespace, data_converter=lab.client.data_converter, workflow_service=service
+    )
+    async with lab.worker():
+        changes = TemporalEngine(client, task_queue=lab.task_queue).changes(execution)
+        versions = [run.state.version async for run in changes]
+    assert service.refused
+    assert versions == list(range(len(versions)))
+    assert (await lab.execution(started.pipeline_logging_id)).run.state.version == versions[-1]
 
 
 async def last(runs: AsyncGenerator[Run]) -> Run:
