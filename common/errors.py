@@ -9,12 +9,14 @@
     + PermissionDenied        -> PERMISSION_DENIED
     |   + AdminOnly, TenantMismatch, ScopeMissing
     + NotFound                -> NOT_FOUND
-    |   + RunNotFound, TenantNotFound, TemplateNotFound, TableNotFound
+    |   + RunNotFound, TenantNotFound, TemplateNotFound, TableNotFound, KeyNotFound, CredentialNotFound
     + AlreadyExists           -> ALREADY_EXISTS
     |   + TenantExists, DatasetTaken
     + FailedPrecondition      -> FAILED_PRECONDITION
     |   + TemplateInvalid, TenantNotReady, TenantSuspended, SourceNotGranted, DependencyRefused,
-    |     DecryptionFailed
+    |     DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable
+    + Aborted                 -> ABORTED               somebody else was first
+    |   + RotationInProgress, ConcurrentChange
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
     + WarehouseError          for use cases to handle: INTERNAL where one lets it through, but
         + Transient           -> UNAVAILABLE    repeating the same call may succeed
@@ -161,6 +163,24 @@ class TableNotFound(NotFound):
     reason = "TABLE_NOT_FOUND"
 
 
+class KeyNotFound(NotFound):
+    """No such API key of this tenant."""
+
+    reason = "KEY_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant has no such API key")
+
+
+class CredentialNotFound(NotFound):
+    """No such credential of this tenant."""
+
+    reason = "CREDENTIAL_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant has no such credential")
+
+
 class AlreadyExists(ConvergenceError):
     """What the request would create exists. Nothing was touched."""
 
@@ -220,10 +240,59 @@ class DependencyRefused(FailedPrecondition):
 class DecryptionFailed(FailedPrecondition):
     """A stored secret was altered, moved, or written under another key. Terminal."""
 
-    reason = "DEPENDENCY_REFUSED"
+    reason = "DECRYPTION_FAILED"
 
     def __init__(self) -> None:
         super().__init__("A stored secret cannot be decrypted; an operator has to act")
+
+
+class KeyNotActive(FailedPrecondition):
+    """The key is expired, revoked or superseded, so nothing can take its place."""
+
+    reason = "KEY_NOT_ACTIVE"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The API key is {state.lower()}", metadata={"state": state})
+
+
+class KeyAmbiguous(FailedPrecondition):
+    """An admin rotates without naming a key, and not exactly one is active."""
+
+    reason = "KEY_AMBIGUOUS"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant has not exactly one active API key: name the one to rotate")
+
+
+class CredentialUnusable(FailedPrecondition):
+    """The credential is not of the kind that is needed, or its account cannot be used."""
+
+    reason = "CREDENTIAL_UNUSABLE"
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message, metadata={"credential": name})
+
+
+class Aborted(ConvergenceError):
+    """Somebody else was first. Nothing was changed by this call."""
+
+
+class RotationInProgress(Aborted):
+    """Another rotation of the same key won."""
+
+    reason = "ROTATION_IN_PROGRESS"
+
+    def __init__(self) -> None:
+        super().__init__("Another rotation of this API key has won; exactly one new key exists")
+
+
+class ConcurrentChange(Aborted):
+    """Another call changed the same thing meanwhile."""
+
+    reason = "CONCURRENT_CHANGE"
+
+    def __init__(self) -> None:
+        super().__init__("Another call changed the same thing meanwhile; this one may be repeated")
 
 
 class Unavailable(ConvergenceError):

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from common.paging import Page
 from common.templates.catalog import CatalogEntry
 from convergence.errors.v1.error_reason_pb2 import ErrorReason
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2, template_pb2
 from pipeline_service.engine import Started
-from pipeline_service.list_templates import TemplatesPage
 from pipeline_service.read_table import TablePage
 from pipeline_service.run import CheckOutcome, Run, RunError, Step
 from pipeline_service.run_template import RunOptions
@@ -70,9 +70,9 @@ def run_to_proto(run: Run) -> run_pb2.Run:
     )
 
 
-def templates_to_proto(page: TemplatesPage) -> pb2.ListTemplatesResponse:
+def templates_to_proto(page: Page[CatalogEntry]) -> pb2.ListTemplatesResponse:
     """A page of templates."""
-    return pb2.ListTemplatesResponse(templates=map(_template, page.entries), next_page_token=page.next_page_token)
+    return pb2.ListTemplatesResponse(templates=map(_template, page.items), next_page_token=page.next_page_token)
 
 
 def rows_to_proto(page: TablePage) -> Iterator[pb2.ReadTableResponse]:

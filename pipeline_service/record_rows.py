@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 
+from common.warehouse.statements import Record
 from common.warehouse.warehouse import Row, Value
-from pipeline_service.record_sql import Record
 from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
 from pipeline_service.steps.attempt import Attempt, day_of
 

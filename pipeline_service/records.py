@@ -7,9 +7,10 @@ from datetime import datetime
 from common.clock import Clock
 from common.errors import ObjectNotFound
 from common.warehouse.attempts import run_once
+from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
 from pipeline_service.record_rows import check_row, outcome_in, run_in, run_row, step_row
-from pipeline_service.record_sql import Record, begin_statement, end_statement, insert_statement
+from pipeline_service.record_sql import begin_statement, end_statement
 from pipeline_service.run import CheckOutcome, Run, RunError
 from pipeline_service.steps.attempt import Attempt
 

@@ -7,6 +7,7 @@ from functools import partial
 import grpc
 
 from common.api_keys.store import KeyStore
+from common.audit import AUDIT_TABLE, AuditLog
 from common.authentication import open_directory, open_verifier
 from common.clock import Clock, SystemClock
 from common.encryption.cipher import Cipher, Context
@@ -14,17 +15,18 @@ from common.encryption.kms import connect
 from common.rpc.server import Server
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
+from common.warehouse.effects import Effects
 from common.warehouse.open import open_warehouse
 from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
+from tenant_service.acts import Acts
 from tenant_service.claim import Claims
 from tenant_service.dry_run import DryRun, PipelineRunner
-from tenant_service.effects import Effects
 from tenant_service.get_tenant import GetTenant
 from tenant_service.onboard import Onboard
 from tenant_service.onboarding_key import OnboardingKey
 from tenant_service.pipeline_client import PipelineClient
-from tenant_service.servicer import TenantServicer
+from tenant_service.servicer import TenantServicer, UseCases
 from tenant_service.set_sources import SetSources
 from tenant_service.settings import TenantServiceSettings
 
@@ -49,7 +51,9 @@ def wire(
     """The server over these adapters. Raises DoesNotLoad for an onboarding template that does not load."""
     template = load_onboarding_template(settings.configs_dir)
     effects = Effects(warehouse, clock)
-    servicer = TenantServicer(
+    audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
+    acts = Acts(warehouse, audit)
+    use_cases = UseCases(
         onboard=Onboard(
             warehouse=warehouse,
             own_project=settings.project,
@@ -60,13 +64,13 @@ def wire(
             effects=effects,
         ),
         get_tenant=GetTenant(warehouse),
-        set_sources=SetSources(warehouse=warehouse, own_project=settings.project, effects=effects),
+        set_sources=SetSources(warehouse=warehouse, own_project=settings.project, acts=acts, effects=effects),
     )
 
     return Server(
         settings,
         service_name=SERVICE_NAME,
-        register=lambda server: add_TenantServiceServicer_to_server(servicer, server),
+        register=lambda server: add_TenantServiceServicer_to_server(TenantServicer(use_cases), server),
         authenticator=open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), clock),
         dependencies={
             "warehouse": partial(warehouse.list_datasets, label=MARK),

@@ -3,17 +3,14 @@
 The dataset's labels say whose it is, how far its onboarding came, and which request may have its answer again.
 """
 
-import hashlib
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from common.digest import short_digest
 from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists
 from common.tenants.tenant import BODY, CLAIM, REQUEST, STATE, TenantRecord, tenant_labels, tenant_of
 from common.warehouse.warehouse import Dataset, Warehouse
-
-_LABEL_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,8 @@ class RequestDigests:
     def of(cls, *, principal: str, request_id: str, sources: Mapping[str, str]) -> "RequestDigests":
         """Digest a request; one without a `request_id` is like no other."""
         return cls(
-            identity=_digest([principal, request_id.lower() or uuid.uuid4().hex]), body=_digest(sorted(sources.items()))
+            identity=short_digest([principal, request_id.lower() or uuid.uuid4().hex]),
+            body=short_digest(sorted(sources.items())),
         )
 
 
@@ -87,7 +85,3 @@ class Claims:
 def claim_of(dataset: Dataset) -> str:
     """The digits that the ids of this onboarding's jobs are made from: the same for whoever completes it."""
     return dataset.labels[CLAIM]
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:_LABEL_DIGITS]

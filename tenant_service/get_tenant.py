@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from common.errors import ObjectNotFound, TenantNotFound
+from common.errors import ObjectNotFound, TenantNotFound, TenantNotReady
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.tenants.sources import Sources, read_sources
@@ -34,7 +34,12 @@ class GetTenant:
 
 
 async def read_tenant(warehouse: Warehouse, tenant_id: str) -> TenantView:
-    """A tenant and its sources. Raises TenantNotFound for a name that is nobody's and for a dataset without our mark."""
+    """A tenant and its sources. Raises TenantNotFound, Transient."""
+    return TenantView(await find_tenant(warehouse, tenant_id), await read_sources(warehouse, tenant_id))
+
+
+async def find_tenant(warehouse: Warehouse, tenant_id: str) -> TenantRecord:
+    """A tenant in whatever state. Raises TenantNotFound, for a name that is nobody's and for a dataset without our mark; Transient."""
     try:
         dataset = await warehouse.get_dataset(tenant_id)
     except ObjectNotFound as error:
@@ -42,4 +47,14 @@ async def read_tenant(warehouse: Warehouse, tenant_id: str) -> TenantView:
     tenant = tenant_of(dataset)
     if tenant is None:
         raise TenantNotFound
-    return TenantView(tenant, await read_sources(warehouse, tenant_id))
+    return tenant
+
+
+async def require_tenant(warehouse: Warehouse, tenant_id: str) -> TenantRecord:
+    """A tenant whose onboarding has finished and that is not deleted. Raises TenantNotFound, TenantNotReady, Transient."""
+    tenant = await find_tenant(warehouse, tenant_id)
+    if tenant.state == "creating":
+        raise TenantNotReady
+    if not tenant.authenticates:
+        raise TenantNotFound
+    return tenant

@@ -16,10 +16,10 @@ from common.templates.onboarding import OnboardingTemplate
 from common.tenants.settings import read_settings, setting_statement
 from common.tenants.sources import Sources, sources_statement
 from common.tenants.tenant import TenantRecord
+from common.warehouse.effects import Effects
 from common.warehouse.warehouse import TableRef, Warehouse
 from tenant_service.claim import Claims, RequestDigests, claim_of
 from tenant_service.dry_run import DryRun, DryRunStatus
-from tenant_service.effects import Effects
 from tenant_service.onboarding_key import OnboardingKey
 from tenant_service.source_tables import parse_sources, require_grantable
 

@@ -8,7 +8,7 @@ from common.clock import Clock
 from common.encryption.cipher import Cipher
 from common.errors import Terminal
 from common.secret import Secret
-from tenant_service.effects import Effects
+from common.warehouse.effects import Effects
 
 _DISPLAY_NAME = "onboarding"
 

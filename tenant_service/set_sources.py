@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from common.errors import TenantNotFound, TenantNotReady
 from common.fields import Fields
 from common.rpc.caller import Caller
-from common.tenants.sources import sources_statement
+from common.tenants.sources import Sources, sources_statement
+from common.warehouse.effects import Effects
 from common.warehouse.warehouse import Warehouse
-from tenant_service.claim import RequestDigests
-from tenant_service.effects import Effects
+from tenant_service.acts import Act, Acts, Turn
 from tenant_service.get_tenant import TenantView, read_tenant
 from tenant_service.source_tables import parse_sources, require_grantable
 
@@ -16,15 +15,16 @@ from tenant_service.source_tables import parse_sources, require_grantable
 class SetSources:
     """The use case; one for the process."""
 
-    def __init__(self, *, warehouse: Warehouse, own_project: str, effects: Effects) -> None:
+    def __init__(self, *, warehouse: Warehouse, own_project: str, acts: Acts, effects: Effects) -> None:
         self._warehouse = warehouse
         self._own_project = own_project
+        self._acts = acts
         self._effects = effects
 
     async def __call__(
         self, caller: Caller, *, tenant_id: str, sources: Mapping[str, str], request_id: str
     ) -> TenantView:
-        """Replace all grants. Raises InvalidInput, TableNotAllowed, TenantNotFound, TenantNotReady, Transient.
+        """Replace all grants. Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantNotFound, TenantNotReady, Unavailable.
 
         A repeat with the same `request_id` is not applied again, so it cannot undo what was set since.
         """
@@ -33,13 +33,16 @@ class SetSources:
         fields.request_id(request_id)
         granted = parse_sources(fields, sources, own_project=self._own_project)
         fields.require_valid()
-        view = await read_tenant(self._warehouse, tenant_id)
-        if view.tenant.state == "deleted":
-            raise TenantNotFound
-        if view.tenant.state == "creating":
-            raise TenantNotReady
-        await require_grantable(self._warehouse, granted)
+
+        async def replace(turn: Turn) -> TenantView:
+            await require_grantable(self._warehouse, granted)
+            return await self._replace(caller, turn, granted)
+
+        act = Act("SetSources", tenant_id, request_id=request_id, fields={"sources": dict(sources)})
+        return await self._acts.do(caller, act, replace)
+
+    async def _replace(self, caller: Caller, turn: Turn, granted: Sources) -> TenantView:
+        tenant_id = turn.tenant.tenant_id
         statement = sources_statement(tenant_id, granted, principal=caller.principal)
-        request = RequestDigests.of(principal=caller.principal, request_id=request_id, sources=sources)
-        await self._effects.run(f"sources_{tenant_id}_{request.identity}_{request.body}", statement)
-        return TenantView(view.tenant, granted)
+        await self._effects.run(f"sources_{tenant_id}_{turn.act_id}", statement)
+        return await read_tenant(self._warehouse, tenant_id)

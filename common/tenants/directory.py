@@ -31,7 +31,7 @@ class TenantDirectory:
         tenant = (await self._tenants.get()).get(tenant_id)
         if tenant is None or tenant.state != "ready":
             tenant = (await self._tenants.get_newer()).get(tenant_id)
-        if tenant is None or tenant.state == "deleted":
+        if tenant is None or tenant.state in ("deleting", "deleted"):
             raise TenantNotFound
         if tenant.state == "creating":
             raise TenantNotReady

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from common.warehouse.warehouse import Dataset
 
-State = Literal["creating", "ready", "suspended", "deleted"]
+State = Literal["creating", "ready", "suspended", "deleting", "deleted"]
 
 MARK = "convergence"
 """The label key that makes a dataset a tenant's. A dataset without it is never touched."""
@@ -17,6 +17,8 @@ REQUEST = "convergence_request"
 """32 hex digits of a digest of principal and `request_id` whose Onboard may be answered again."""
 BODY = "convergence_body"
 """32 hex digits of a digest of that Onboard's other fields."""
+SCHEMA = "convergence_schema"
+"""The version of the tenant's metadata tables; 1 where it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class TenantRecord:
     def authenticates(self) -> bool:
         """Whether its keys are accepted."""
         return self.state in ("ready", "suspended")
+
+    @property
+    def schema_version(self) -> int:
+        """The version of its metadata tables."""
+        return int(self.dataset.labels.get(SCHEMA, "1"))
 
 
 def tenant_of(dataset: Dataset) -> TenantRecord | None:

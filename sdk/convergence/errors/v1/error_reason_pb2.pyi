@@ -29,7 +29,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     TABLE_NOT_ALLOWED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. SQL or a table parameter names a table outside the tenant's dataset and its granted sources."""
     REQUEST_ID_REUSED: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT. The request_id was used before for a different request."""
+    """INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h)."""
     PLAN_TOO_LARGE: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT. The resolved plan is larger than 1 MB."""
     API_KEY_INVALID: _ErrorReason.ValueType  # 10
@@ -48,6 +48,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. No such template; metadata `nearest` names similar ones."""
     TABLE_NOT_FOUND: _ErrorReason.ValueType  # 23
     """NOT_FOUND. The table is published by a template, but no run has published it for this tenant yet."""
+    KEY_NOT_FOUND: _ErrorReason.ValueType  # 24
+    """NOT_FOUND. No such API key of this tenant."""
+    CREDENTIAL_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """NOT_FOUND. No such credential of this tenant."""
     TENANT_EXISTS: _ErrorReason.ValueType  # 30
     """ALREADY_EXISTS. The tenant was onboarded before. Nothing was touched."""
     DATASET_TAKEN: _ErrorReason.ValueType  # 31
@@ -60,6 +64,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The tenant is suspended: reads are allowed, new runs are not."""
     SOURCE_NOT_GRANTED: _ErrorReason.ValueType  # 43
     """FAILED_PRECONDITION. The template reads a source that the tenant has not been granted; metadata `source` names it."""
+    KEY_NOT_ACTIVE: _ErrorReason.ValueType  # 44
+    """FAILED_PRECONDITION. The key is expired, revoked or superseded, so it cannot be rotated; metadata `state` says which."""
+    KEY_AMBIGUOUS: _ErrorReason.ValueType  # 45
+    """FAILED_PRECONDITION. An admin rotates without naming a key, and the tenant has not exactly one that is active."""
+    CREDENTIAL_UNUSABLE: _ErrorReason.ValueType  # 46
+    """FAILED_PRECONDITION. The credential is not of the kind that the step needs, or its account cannot be used; metadata `credential`
+    names it.
+    """
+    DECRYPTION_FAILED: _ErrorReason.ValueType  # 47
+    """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 50
     """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
     DEPENDENCY_REFUSED: _ErrorReason.ValueType  # 51
@@ -76,6 +90,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """In Run.error and Step.error: the statement would bill more than its max_bytes_billed."""
     ROWS_OUTSIDE_PARTITION: _ErrorReason.ValueType  # 64
     """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
+    ROTATION_IN_PROGRESS: _ErrorReason.ValueType  # 70
+    """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
+    CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
+    """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a run failed. ErrorInfo carries the name as `reason`, with `domain` "convergence"."""
@@ -87,7 +105,7 @@ FIELD_INVALID: ErrorReason.ValueType  # 1
 TABLE_NOT_ALLOWED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. SQL or a table parameter names a table outside the tenant's dataset and its granted sources."""
 REQUEST_ID_REUSED: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT. The request_id was used before for a different request."""
+"""INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h)."""
 PLAN_TOO_LARGE: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT. The resolved plan is larger than 1 MB."""
 API_KEY_INVALID: ErrorReason.ValueType  # 10
@@ -106,6 +124,10 @@ TEMPLATE_NOT_FOUND: ErrorReason.ValueType  # 22
 """NOT_FOUND. No such template; metadata `nearest` names similar ones."""
 TABLE_NOT_FOUND: ErrorReason.ValueType  # 23
 """NOT_FOUND. The table is published by a template, but no run has published it for this tenant yet."""
+KEY_NOT_FOUND: ErrorReason.ValueType  # 24
+"""NOT_FOUND. No such API key of this tenant."""
+CREDENTIAL_NOT_FOUND: ErrorReason.ValueType  # 25
+"""NOT_FOUND. No such credential of this tenant."""
 TENANT_EXISTS: ErrorReason.ValueType  # 30
 """ALREADY_EXISTS. The tenant was onboarded before. Nothing was touched."""
 DATASET_TAKEN: ErrorReason.ValueType  # 31
@@ -118,6 +140,16 @@ TENANT_SUSPENDED: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION. The tenant is suspended: reads are allowed, new runs are not."""
 SOURCE_NOT_GRANTED: ErrorReason.ValueType  # 43
 """FAILED_PRECONDITION. The template reads a source that the tenant has not been granted; metadata `source` names it."""
+KEY_NOT_ACTIVE: ErrorReason.ValueType  # 44
+"""FAILED_PRECONDITION. The key is expired, revoked or superseded, so it cannot be rotated; metadata `state` says which."""
+KEY_AMBIGUOUS: ErrorReason.ValueType  # 45
+"""FAILED_PRECONDITION. An admin rotates without naming a key, and the tenant has not exactly one that is active."""
+CREDENTIAL_UNUSABLE: ErrorReason.ValueType  # 46
+"""FAILED_PRECONDITION. The credential is not of the kind that the step needs, or its account cannot be used; metadata `credential`
+names it.
+"""
+DECRYPTION_FAILED: ErrorReason.ValueType  # 47
+"""FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 50
 """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
 DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51
@@ -134,4 +166,8 @@ BYTES_BILLED_LIMIT: ErrorReason.ValueType  # 63
 """In Run.error and Step.error: the statement would bill more than its max_bytes_billed."""
 ROWS_OUTSIDE_PARTITION: ErrorReason.ValueType  # 64
 """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
+ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
+"""ABORTED. Another rotation of the same key won. Exactly one new key exists."""
+CONCURRENT_CHANGE: ErrorReason.ValueType  # 71
+"""ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -56,6 +56,11 @@ class PipelineServiceStub:
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
                 _registered_method=True)
+        self.CancelRuns = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/CancelRuns',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsResponse.FromString,
+                _registered_method=True)
         self.ListTemplates = channel.unary_unary(
                 '/convergence.pipeline.v1.PipelineService/ListTemplates',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesRequest.SerializeToString,
@@ -101,6 +106,15 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelRuns(self, request, context):
+        """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
+        tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
+        which every replica knows of a suspension). Repeating it is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListTemplates(self, request, context):
         """Lists the templates in the order of provider, domain and name, those that do not load included.
         """
@@ -137,6 +151,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.SerializeToString,
+            ),
+            'CancelRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRuns,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsResponse.SerializeToString,
             ),
             'ListTemplates': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTemplates,
@@ -258,6 +277,33 @@ class PipelineService:
             '/convergence.pipeline.v1.PipelineService/WatchRun',
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
             convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/CancelRuns',
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,11 @@ class PipelineServiceStub:
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
+    CancelRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]
+    """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
+    tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
+    which every replica knows of a suspension). Repeating it is safe.
+    """
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListTemplatesRequest, _pipeline_service_pb2.ListTemplatesResponse]
     """Lists the templates in the order of provider, domain and name, those that do not load included."""
     ReadTable: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.ReadTableRequest, _pipeline_service_pb2.ReadTableResponse]
@@ -74,6 +79,11 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
+    CancelRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]  # type: ignore[assignment]
+    """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
+    tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
+    which every replica knows of a suspension). Repeating it is safe.
+    """
     ListTemplates: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListTemplatesRequest, _pipeline_service_pb2.ListTemplatesResponse]  # type: ignore[assignment]
     """Lists the templates in the order of provider, domain and name, those that do not load included."""
     ReadTable: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.ReadTableRequest, _pipeline_service_pb2.ReadTableResponse]  # type: ignore[assignment]
@@ -116,6 +126,17 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_pb2.Run], _abc.AsyncIterator[_run_pb2.Run]]:
         """Sends the run as it is, then again after every change, and ends after a terminal state."""
+
+    @_abc_1.abstractmethod
+    def CancelRuns(
+        self,
+        request: _pipeline_service_pb2.CancelRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.CancelRunsResponse, _abc.Awaitable[_pipeline_service_pb2.CancelRunsResponse]]:
+        """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
+        tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
+        which every replica knows of a suspension). Repeating it is safe.
+        """
 
     @_abc_1.abstractmethod
     def ListTemplates(

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"convergence/tenant/v1/tenant.proto\x12\x15\x63onvergence.tenant.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x02\n\x06Tenant\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32#.convergence.tenant.v1.Tenant.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08location\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x41\n\x07sources\x18\x05 \x03(\x0b\x32*.convergence.tenant.v1.Tenant.SourcesEntryB\x04\xe2\x41\x01\x03\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43REATING\x10\x01\x12\t\n\x05READY\x10\x02\x12\r\n\tSUSPENDED\x10\x03\x12\x0b\n\x07\x44\x45LETED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"convergence/tenant/v1/tenant.proto\x12\x15\x63onvergence.tenant.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n\x06Tenant\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x38\n\x05state\x18\x02 \x01(\x0e\x32#.convergence.tenant.v1.Tenant.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08location\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x41\n\x07sources\x18\x05 \x03(\x0b\x32*.convergence.tenant.v1.Tenant.SourcesEntryB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eschema_version\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43REATING\x10\x01\x12\t\n\x05READY\x10\x02\x12\r\n\tSUSPENDED\x10\x03\x12\x0b\n\x07\x44\x45LETED\x10\x04\x12\x0c\n\x08\x44\x45LETING\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,10 +45,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANT'].fields_by_name['location']._serialized_options = b'\342A\001\003'
   _globals['_TENANT'].fields_by_name['sources']._loaded_options = None
   _globals['_TENANT'].fields_by_name['sources']._serialized_options = b'\342A\001\003'
+  _globals['_TENANT'].fields_by_name['schema_version']._loaded_options = None
+  _globals['_TENANT'].fields_by_name['schema_version']._serialized_options = b'\342A\001\003'
   _globals['_TENANT']._serialized_start=128
-  _globals['_TENANT']._serialized_end=498
-  _globals['_TENANT_SOURCESENTRY']._serialized_start=367
-  _globals['_TENANT_SOURCESENTRY']._serialized_end=413
-  _globals['_TENANT_STATE']._serialized_start=415
-  _globals['_TENANT_STATE']._serialized_end=498
+  _globals['_TENANT']._serialized_end=542
+  _globals['_TENANT_SOURCESENTRY']._serialized_start=397
+  _globals['_TENANT_SOURCESENTRY']._serialized_end=443
+  _globals['_TENANT_STATE']._serialized_start=445
+  _globals['_TENANT_STATE']._serialized_end=542
 # @@protoc_insertion_point(module_scope)

@@ -42,6 +42,8 @@ class Tenant(_message.Message):
         """No new runs; reads are allowed."""
         DELETED: Tenant._State.ValueType  # 4
         """A terminal state. The dataset is empty and its name is never used again."""
+        DELETING: Tenant._State.ValueType  # 5
+        """Being deleted: no key is accepted any more. Calling DeleteTenant again completes it."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a tenant stands in its life."""
@@ -56,6 +58,8 @@ class Tenant(_message.Message):
     """No new runs; reads are allowed."""
     DELETED: Tenant.State.ValueType  # 4
     """A terminal state. The dataset is empty and its name is never used again."""
+    DELETING: Tenant.State.ValueType  # 5
+    """Being deleted: no key is accepted any more. Calling DeleteTenant again completes it."""
 
     @_typing.final
     class SourcesEntry(_message.Message):
@@ -82,12 +86,15 @@ class Tenant(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The tenant's id, which is also the name of its dataset."""
     state: Global___Tenant.State.ValueType
     """Where the tenant stands."""
     location: _builtins.str
     """Where its dataset lies, for example `US` or `europe-west1`."""
+    schema_version: _builtins.int
+    """The version of its metadata tables; MigrateTenants brings it to the server's."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When its dataset was created."""
@@ -104,10 +111,11 @@ class Tenant(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         location: _builtins.str = ...,
         sources: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schema_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "location", b"location", "sources", b"sources", "state", b"state", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "location", b"location", "schema_version", b"schema_version", "sources", b"sources", "state", b"state", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,13 +23,17 @@ _sym_db = _symbol_database.Default()
 
 
 from convergence.options.v1 import options_pb2 as convergence_dot_options_dot_v1_dot_options__pb2
+from convergence.tenant.v1 import api_key_pb2 as convergence_dot_tenant_dot_v1_dot_api__key__pb2
+from convergence.tenant.v1 import audit_record_pb2 as convergence_dot_tenant_dot_v1_dot_audit__record__pb2
+from convergence.tenant.v1 import credential_pb2 as convergence_dot_tenant_dot_v1_dot_credential__pb2
+from convergence.tenant.v1 import maintenance_pb2 as convergence_dot_tenant_dot_v1_dot_maintenance__pb2
 from convergence.tenant.v1 import tenant_pb2 as convergence_dot_tenant_dot_v1_dot_tenant__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*convergence/tenant/v1/tenant_service.proto\x12\x15\x63onvergence.tenant.v1\x1a$convergence/options/v1/options.proto\x1a\"convergence/tenant/v1/tenant.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xc2\x01\n\x0eOnboardRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12I\n\x07sources\x18\x02 \x03(\x0b\x32\x32.convergence.tenant.v1.OnboardRequest.SourcesEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x02\n\x0fOnboardResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\x07\x61pi_key\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x17\n\x0f\x64\x61taset_created\x18\x03 \x01(\x08\x12\x16\n\x0etables_created\x18\x04 \x03(\t\x12J\n\rdryrun_status\x18\x05 \x01(\x0e\x32\x33.convergence.tenant.v1.OnboardResponse.DryrunStatus\x12\x0f\n\x07message\x18\x06 \x01(\t\"S\n\x0c\x44ryrunStatus\x12\x1d\n\x19\x44RYRUN_STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07SUCCESS\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\x12\x0b\n\x07NOT_RUN\x10\x03\"+\n\x10GetTenantRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xc8\x01\n\x11SetSourcesRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12L\n\x07sources\x18\x02 \x03(\x0b\x32\x35.convergence.tenant.v1.SetSourcesRequest.SourcesEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xd3\x03\n\rTenantService\x12\x84\x01\n\x07Onboard\x12%.convergence.tenant.v1.OnboardRequest\x1a&.convergence.tenant.v1.OnboardResponse\"*\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/customers/onboard:\x01*\x12\x93\x01\n\tGetTenant\x12\'.convergence.tenant.v1.GetTenantRequest\x1a\x1d.convergence.tenant.v1.Tenant\">\xda\x41\ttenant_id\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/tenants/{tenant_id}\x12\x8b\x01\n\nSetSources\x12(.convergence.tenant.v1.SetSourcesRequest\x1a\x1d.convergence.tenant.v1.Tenant\"4\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02(\x1a#/api/v1/tenants/{tenant_id}/sources:\x01*\x1a\x17\xca\x41\x14\x63onvergence.internalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*convergence/tenant/v1/tenant_service.proto\x12\x15\x63onvergence.tenant.v1\x1a$convergence/options/v1/options.proto\x1a#convergence/tenant/v1/api_key.proto\x1a(convergence/tenant/v1/audit_record.proto\x1a&convergence/tenant/v1/credential.proto\x1a\'convergence/tenant/v1/maintenance.proto\x1a\"convergence/tenant/v1/tenant.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\"\xc2\x01\n\x0eOnboardRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12I\n\x07sources\x18\x02 \x03(\x0b\x32\x32.convergence.tenant.v1.OnboardRequest.SourcesEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x02\n\x0fOnboardResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x15\n\x07\x61pi_key\x18\x02 \x01(\tB\x04\xa0\xbb\x18\x01\x12\x17\n\x0f\x64\x61taset_created\x18\x03 \x01(\x08\x12\x16\n\x0etables_created\x18\x04 \x03(\t\x12J\n\rdryrun_status\x18\x05 \x01(\x0e\x32\x33.convergence.tenant.v1.OnboardResponse.DryrunStatus\x12\x0f\n\x07message\x18\x06 \x01(\t\"S\n\x0c\x44ryrunStatus\x12\x1d\n\x19\x44RYRUN_STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07SUCCESS\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\x12\x0b\n\x07NOT_RUN\x10\x03\"+\n\x10GetTenantRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\xc8\x01\n\x11SetSourcesRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12L\n\x07sources\x18\x02 \x03(\x0b\x32\x35.convergence.tenant.v1.SetSourcesRequest.SourcesEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a.\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"G\n\x12ListTenantsRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x13ListTenantsResponse\x12.\n\x07tenants\x18\x01 \x03(\x0b\x32\x1d.convergence.tenant.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x14SuspendTenantRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\"L\n\x13ResumeTenantRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nrequest_id\x18\x02 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\"h\n\x13\x44\x65leteTenantRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x63onfirmation\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x32\xd7\x15\n\rTenantService\x12\x84\x01\n\x07Onboard\x12%.convergence.tenant.v1.OnboardRequest\x1a&.convergence.tenant.v1.OnboardResponse\"*\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/customers/onboard:\x01*\x12\x93\x01\n\tGetTenant\x12\'.convergence.tenant.v1.GetTenantRequest\x1a\x1d.convergence.tenant.v1.Tenant\">\xda\x41\ttenant_id\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/tenants/{tenant_id}\x12\x8b\x01\n\nSetSources\x12(.convergence.tenant.v1.SetSourcesRequest\x1a\x1d.convergence.tenant.v1.Tenant\"4\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02(\x1a#/api/v1/tenants/{tenant_id}/sources:\x01*\x12\x83\x01\n\x0bListTenants\x12).convergence.tenant.v1.ListTenantsRequest\x1a*.convergence.tenant.v1.ListTenantsResponse\"\x1d\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/tenants\x12\x91\x01\n\rSuspendTenant\x12+.convergence.tenant.v1.SuspendTenantRequest\x1a\x1d.convergence.tenant.v1.Tenant\"4\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02(\"#/api/v1/tenants/{tenant_id}:suspend:\x01*\x12\x8e\x01\n\x0cResumeTenant\x12*.convergence.tenant.v1.ResumeTenantRequest\x1a\x1d.convergence.tenant.v1.Tenant\"3\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/tenants/{tenant_id}:resume:\x01*\x12\x8e\x01\n\x0c\x44\x65leteTenant\x12*.convergence.tenant.v1.DeleteTenantRequest\x1a\x1d.convergence.tenant.v1.Tenant\"3\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/tenants/{tenant_id}:delete:\x01*\x12\x9b\x01\n\tCreateKey\x12\'.convergence.tenant.v1.CreateKeyRequest\x1a(.convergence.tenant.v1.CreateKeyResponse\";\xa2\xbb\x18\x0c\x12\nkeys:admin\x82\xd3\xe4\x93\x02%\" /api/v1/tenants/{tenant_id}/keys:\x01*\x12\xa2\x01\n\tRotateKey\x12\'.convergence.tenant.v1.RotateKeyRequest\x1a(.convergence.tenant.v1.RotateKeyResponse\"B\xa2\xbb\x18\x0c\x12\nkeys:admin\x82\xd3\xe4\x93\x02,\"\'/api/v1/tenants/{tenant_id}/keys:rotate:\x01*\x12\xa2\x01\n\tRevokeKey\x12\'.convergence.tenant.v1.RevokeKeyRequest\x1a(.convergence.tenant.v1.RevokeKeyResponse\"B\xa2\xbb\x18\x0c\x12\nkeys:admin\x82\xd3\xe4\x93\x02,\"\'/api/v1/tenants/{tenant_id}/keys:revoke:\x01*\x12\xa1\x01\n\x08ListKeys\x12&.convergence.tenant.v1.ListKeysRequest\x1a\'.convergence.tenant.v1.ListKeysResponse\"D\xda\x41\ttenant_id\xa2\xbb\x18\x0c\x12\nkeys:admin\x82\xd3\xe4\x93\x02\"\x12 /api/v1/tenants/{tenant_id}/keys\x12\xb1\x01\n\rPutCredential\x12+.convergence.tenant.v1.PutCredentialRequest\x1a!.convergence.tenant.v1.Credential\"P\xa2\xbb\x18\x13\x12\x11\x63redentials:admin\x82\xd3\xe4\x93\x02\x33\x1a./api/v1/tenants/{tenant_id}/credentials/{name}:\x01*\x12\xc4\x01\n\x0fListCredentials\x12-.convergence.tenant.v1.ListCredentialsRequest\x1a..convergence.tenant.v1.ListCredentialsResponse\"R\xda\x41\ttenant_id\xa2\xbb\x18\x13\x12\x11\x63redentials:admin\x82\xd3\xe4\x93\x02)\x12\'/api/v1/tenants/{tenant_id}/credentials\x12\xc5\x01\n\x10\x44\x65leteCredential\x12..convergence.tenant.v1.DeleteCredentialRequest\x1a!.convergence.tenant.v1.Credential\"^\xda\x41\x0etenant_id,name\xa2\xbb\x18\x13\x12\x11\x63redentials:admin\x82\xd3\xe4\x93\x02\x30*./api/v1/tenants/{tenant_id}/credentials/{name}\x12\xc2\x01\n\x10ListAuditRecords\x12..convergence.tenant.v1.ListAuditRecordsRequest\x1a/.convergence.tenant.v1.ListAuditRecordsResponse\"M\xda\x41\ttenant_id\xa2\xbb\x18\x0c\x12\nkeys:admin\x82\xd3\xe4\x93\x02+\x12)/api/v1/tenants/{tenant_id}/audit_records\x12\x95\x01\n\rRewrapSecrets\x12+.convergence.tenant.v1.RewrapSecretsRequest\x1a,.convergence.tenant.v1.RewrapSecretsResponse\"\'\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\"\x16/api/v1/secrets:rewrap:\x01*0\x01\x12\x99\x01\n\x0eMigrateTenants\x12,.convergence.tenant.v1.MigrateTenantsRequest\x1a-.convergence.tenant.v1.MigrateTenantsResponse\"(\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1c\"\x17/api/v1/tenants:migrate:\x01*0\x01\x1a\x17\xca\x41\x14\x63onvergence.internalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,6 +60,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETSOURCESREQUEST'].fields_by_name['sources']._serialized_options = b'\342A\001\001'
   _globals['_SETSOURCESREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETSOURCESREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\240\273\030\001'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTTENANTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\342A\001\002'
+  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_SUSPENDTENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\240\273\030\001'
+  _globals['_RESUMETENANTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_RESUMETENANTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\342A\001\002'
+  _globals['_RESUMETENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_RESUMETENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\240\273\030\001'
+  _globals['_DELETETENANTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_DELETETENANTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\342A\001\002'
+  _globals['_DELETETENANTREQUEST'].fields_by_name['confirmation']._loaded_options = None
+  _globals['_DELETETENANTREQUEST'].fields_by_name['confirmation']._serialized_options = b'\342A\001\002'
+  _globals['_DELETETENANTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DELETETENANTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\240\273\030\001'
   _globals['_TENANTSERVICE']._loaded_options = None
   _globals['_TENANTSERVICE']._serialized_options = b'\312A\024convergence.internal'
   _globals['_TENANTSERVICE'].methods_by_name['Onboard']._loaded_options = None
@@ -64,20 +86,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENANTSERVICE'].methods_by_name['GetTenant']._serialized_options = b'\332A\ttenant_id\242\273\030\013\022\truns:read\202\323\344\223\002\035\022\033/api/v1/tenants/{tenant_id}'
   _globals['_TENANTSERVICE'].methods_by_name['SetSources']._loaded_options = None
   _globals['_TENANTSERVICE'].methods_by_name['SetSources']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002(\032#/api/v1/tenants/{tenant_id}/sources:\001*'
-  _globals['_ONBOARDREQUEST']._serialized_start=232
-  _globals['_ONBOARDREQUEST']._serialized_end=426
-  _globals['_ONBOARDREQUEST_SOURCESENTRY']._serialized_start=380
-  _globals['_ONBOARDREQUEST_SOURCESENTRY']._serialized_end=426
-  _globals['_ONBOARDRESPONSE']._serialized_start=429
-  _globals['_ONBOARDRESPONSE']._serialized_end=715
-  _globals['_ONBOARDRESPONSE_DRYRUNSTATUS']._serialized_start=632
-  _globals['_ONBOARDRESPONSE_DRYRUNSTATUS']._serialized_end=715
-  _globals['_GETTENANTREQUEST']._serialized_start=717
-  _globals['_GETTENANTREQUEST']._serialized_end=760
-  _globals['_SETSOURCESREQUEST']._serialized_start=763
-  _globals['_SETSOURCESREQUEST']._serialized_end=963
-  _globals['_SETSOURCESREQUEST_SOURCESENTRY']._serialized_start=380
-  _globals['_SETSOURCESREQUEST_SOURCESENTRY']._serialized_end=426
-  _globals['_TENANTSERVICE']._serialized_start=966
-  _globals['_TENANTSERVICE']._serialized_end=1433
+  _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['ListTenants']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002\021\022\017/api/v1/tenants'
+  _globals['_TENANTSERVICE'].methods_by_name['SuspendTenant']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['SuspendTenant']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002(\"#/api/v1/tenants/{tenant_id}:suspend:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['ResumeTenant']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['ResumeTenant']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002\'\"\"/api/v1/tenants/{tenant_id}:resume:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['DeleteTenant']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['DeleteTenant']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002\'\"\"/api/v1/tenants/{tenant_id}:delete:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['CreateKey']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['CreateKey']._serialized_options = b'\242\273\030\014\022\nkeys:admin\202\323\344\223\002%\" /api/v1/tenants/{tenant_id}/keys:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['RotateKey']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['RotateKey']._serialized_options = b'\242\273\030\014\022\nkeys:admin\202\323\344\223\002,\"\'/api/v1/tenants/{tenant_id}/keys:rotate:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['RevokeKey']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['RevokeKey']._serialized_options = b'\242\273\030\014\022\nkeys:admin\202\323\344\223\002,\"\'/api/v1/tenants/{tenant_id}/keys:revoke:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['ListKeys']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['ListKeys']._serialized_options = b'\332A\ttenant_id\242\273\030\014\022\nkeys:admin\202\323\344\223\002\"\022 /api/v1/tenants/{tenant_id}/keys'
+  _globals['_TENANTSERVICE'].methods_by_name['PutCredential']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['PutCredential']._serialized_options = b'\242\273\030\023\022\021credentials:admin\202\323\344\223\0023\032./api/v1/tenants/{tenant_id}/credentials/{name}:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['ListCredentials']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['ListCredentials']._serialized_options = b'\332A\ttenant_id\242\273\030\023\022\021credentials:admin\202\323\344\223\002)\022\'/api/v1/tenants/{tenant_id}/credentials'
+  _globals['_TENANTSERVICE'].methods_by_name['DeleteCredential']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['DeleteCredential']._serialized_options = b'\332A\016tenant_id,name\242\273\030\023\022\021credentials:admin\202\323\344\223\0020*./api/v1/tenants/{tenant_id}/credentials/{name}'
+  _globals['_TENANTSERVICE'].methods_by_name['ListAuditRecords']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['ListAuditRecords']._serialized_options = b'\332A\ttenant_id\242\273\030\014\022\nkeys:admin\202\323\344\223\002+\022)/api/v1/tenants/{tenant_id}/audit_records'
+  _globals['_TENANTSERVICE'].methods_by_name['RewrapSecrets']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['RewrapSecrets']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002\033\"\026/api/v1/secrets:rewrap:\001*'
+  _globals['_TENANTSERVICE'].methods_by_name['MigrateTenants']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['MigrateTenants']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002\034\"\027/api/v1/tenants:migrate:\001*'
+  _globals['_ONBOARDREQUEST']._serialized_start=392
+  _globals['_ONBOARDREQUEST']._serialized_end=586
+  _globals['_ONBOARDREQUEST_SOURCESENTRY']._serialized_start=540
+  _globals['_ONBOARDREQUEST_SOURCESENTRY']._serialized_end=586
+  _globals['_ONBOARDRESPONSE']._serialized_start=589
+  _globals['_ONBOARDRESPONSE']._serialized_end=875
+  _globals['_ONBOARDRESPONSE_DRYRUNSTATUS']._serialized_start=792
+  _globals['_ONBOARDRESPONSE_DRYRUNSTATUS']._serialized_end=875
+  _globals['_GETTENANTREQUEST']._serialized_start=877
+  _globals['_GETTENANTREQUEST']._serialized_end=920
+  _globals['_SETSOURCESREQUEST']._serialized_start=923
+  _globals['_SETSOURCESREQUEST']._serialized_end=1123
+  _globals['_SETSOURCESREQUEST_SOURCESENTRY']._serialized_start=540
+  _globals['_SETSOURCESREQUEST_SOURCESENTRY']._serialized_end=586
+  _globals['_LISTTENANTSREQUEST']._serialized_start=1125
+  _globals['_LISTTENANTSREQUEST']._serialized_end=1196
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=1198
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=1292
+  _globals['_SUSPENDTENANTREQUEST']._serialized_start=1294
+  _globals['_SUSPENDTENANTREQUEST']._serialized_end=1371
+  _globals['_RESUMETENANTREQUEST']._serialized_start=1373
+  _globals['_RESUMETENANTREQUEST']._serialized_end=1449
+  _globals['_DELETETENANTREQUEST']._serialized_start=1451
+  _globals['_DELETETENANTREQUEST']._serialized_end=1555
+  _globals['_TENANTSERVICE']._serialized_start=1558
+  _globals['_TENANTSERVICE']._serialized_end=4333
 # @@protoc_insertion_point(module_scope)

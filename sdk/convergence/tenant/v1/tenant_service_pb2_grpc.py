@@ -3,6 +3,10 @@
 import grpc
 import warnings
 
+from convergence.tenant.v1 import api_key_pb2 as convergence_dot_tenant_dot_v1_dot_api__key__pb2
+from convergence.tenant.v1 import audit_record_pb2 as convergence_dot_tenant_dot_v1_dot_audit__record__pb2
+from convergence.tenant.v1 import credential_pb2 as convergence_dot_tenant_dot_v1_dot_credential__pb2
+from convergence.tenant.v1 import maintenance_pb2 as convergence_dot_tenant_dot_v1_dot_maintenance__pb2
 from convergence.tenant.v1 import tenant_pb2 as convergence_dot_tenant_dot_v1_dot_tenant__pb2
 from convergence.tenant.v1 import tenant_service_pb2 as convergence_dot_tenant_dot_v1_dot_tenant__service__pb2
 
@@ -51,6 +55,76 @@ class TenantServiceStub:
                 request_serializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.SetSourcesRequest.SerializeToString,
                 response_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
                 _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/ListTenants',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.SuspendTenant = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/SuspendTenant',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+                _registered_method=True)
+        self.ResumeTenant = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/ResumeTenant',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+                _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/DeleteTenant',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+                _registered_method=True)
+        self.CreateKey = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/CreateKey',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.CreateKeyRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.CreateKeyResponse.FromString,
+                _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/RotateKey',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/RevokeKey',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RevokeKeyResponse.FromString,
+                _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/ListKeys',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.PutCredential = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/PutCredential',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.PutCredentialRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.Credential.FromString,
+                _registered_method=True)
+        self.ListCredentials = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/ListCredentials',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.ListCredentialsRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.ListCredentialsResponse.FromString,
+                _registered_method=True)
+        self.DeleteCredential = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/DeleteCredential',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.DeleteCredentialRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.Credential.FromString,
+                _registered_method=True)
+        self.ListAuditRecords = channel.unary_unary(
+                '/convergence.tenant.v1.TenantService/ListAuditRecords',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_audit__record__pb2.ListAuditRecordsRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_audit__record__pb2.ListAuditRecordsResponse.FromString,
+                _registered_method=True)
+        self.RewrapSecrets = channel.unary_stream(
+                '/convergence.tenant.v1.TenantService/RewrapSecrets',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.RewrapSecretsRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.RewrapSecretsResponse.FromString,
+                _registered_method=True)
+        self.MigrateTenants = channel.unary_stream(
+                '/convergence.tenant.v1.TenantService/MigrateTenants',
+                request_serializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.MigrateTenantsRequest.SerializeToString,
+                response_deserializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.MigrateTenantsResponse.FromString,
+                _registered_method=True)
 
 
 class TenantServiceServicer:
@@ -82,6 +156,111 @@ class TenantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTenants(self, request, context):
+        """Lists the tenants in the order of their ids, in whatever state. Needs an admin key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendTenant(self, request, context):
+        """Suspends a tenant: no new runs; running ones finish, reads are allowed, keys go on. Needs an admin key. Suspending one that is
+        suspended changes nothing. Reaches every replica within 30 s (a setting).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTenant(self, request, context):
+        """Ends a tenant's suspension. Needs an admin key. Resuming one that is in use changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTenant(self, request, context):
+        """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
+        that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
+        was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateKey(self, request, context):
+        """Makes another key of a tenant. It works at once on every replica.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """Makes a key that takes another's place, with its scopes and expiry. The old key loses `keys:admin` and `credentials:admin` at once
+        and works for the rest until the end of the grace period. Of rotations of one key at the same time one wins, and the others are
+        ABORTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKey(self, request, context):
+        """Revokes one key of a tenant, or all. The replica that answers refuses it at once, every other within 30 s (a setting).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeys(self, request, context):
+        """Lists a tenant's keys, without the keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutCredential(self, request, context):
+        """Keeps a cloud credential for a tenant, encrypted, or replaces the one of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCredentials(self, request, context):
+        """Lists a tenant's credentials, without their secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCredential(self, request, context):
+        """Deletes a credential: its ciphertext is erased. Answers with what was known of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditRecords(self, request, context):
+        """Lists what was done to a tenant by this service, and by whom.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RewrapSecrets(self, request, context):
+        """Encrypts every secret anew that still lies under an older version of the KMS key, so that the version can be retired. Needs an
+        admin key. Run it after the key was rotated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MigrateTenants(self, request, context):
+        """Adds the metadata tables and columns that tenants of earlier versions lack. Needs an admin key. Run it after an upgrade; tenants
+        work before it, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TenantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -99,6 +278,76 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     servicer.SetSources,
                     request_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.SetSourcesRequest.FromString,
                     response_serializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
+            ),
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
+            ),
+            'CreateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateKey,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.CreateKeyRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RotateKeyRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.ListKeysRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_api__key__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'PutCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutCredential,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.PutCredentialRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.Credential.SerializeToString,
+            ),
+            'ListCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCredentials,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.ListCredentialsRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.ListCredentialsResponse.SerializeToString,
+            ),
+            'DeleteCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCredential,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.DeleteCredentialRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_credential__pb2.Credential.SerializeToString,
+            ),
+            'ListAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditRecords,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_audit__record__pb2.ListAuditRecordsRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_audit__record__pb2.ListAuditRecordsResponse.SerializeToString,
+            ),
+            'RewrapSecrets': grpc.unary_stream_rpc_method_handler(
+                    servicer.RewrapSecrets,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.RewrapSecretsRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.RewrapSecretsResponse.SerializeToString,
+            ),
+            'MigrateTenants': grpc.unary_stream_rpc_method_handler(
+                    servicer.MigrateTenants,
+                    request_deserializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.MigrateTenantsRequest.FromString,
+                    response_serializer=convergence_dot_tenant_dot_v1_dot_maintenance__pb2.MigrateTenantsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +432,384 @@ class TenantService:
             '/convergence.tenant.v1.TenantService/SetSources',
             convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.SetSourcesRequest.SerializeToString,
             convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/ListTenants',
+            convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/SuspendTenant',
+            convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.SuspendTenantRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/ResumeTenant',
+            convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.ResumeTenantRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/DeleteTenant',
+            convergence_dot_tenant_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_tenant__pb2.Tenant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/CreateKey',
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.CreateKeyRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.CreateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/RotateKey',
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.RotateKeyRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/RevokeKey',
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.RevokeKeyRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/ListKeys',
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.ListKeysRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_api__key__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/PutCredential',
+            convergence_dot_tenant_dot_v1_dot_credential__pb2.PutCredentialRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_credential__pb2.Credential.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/ListCredentials',
+            convergence_dot_tenant_dot_v1_dot_credential__pb2.ListCredentialsRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_credential__pb2.ListCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/DeleteCredential',
+            convergence_dot_tenant_dot_v1_dot_credential__pb2.DeleteCredentialRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_credential__pb2.Credential.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/ListAuditRecords',
+            convergence_dot_tenant_dot_v1_dot_audit__record__pb2.ListAuditRecordsRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_audit__record__pb2.ListAuditRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RewrapSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/RewrapSecrets',
+            convergence_dot_tenant_dot_v1_dot_maintenance__pb2.RewrapSecretsRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_maintenance__pb2.RewrapSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MigrateTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/convergence.tenant.v1.TenantService/MigrateTenants',
+            convergence_dot_tenant_dot_v1_dot_maintenance__pb2.MigrateTenantsRequest.SerializeToString,
+            convergence_dot_tenant_dot_v1_dot_maintenance__pb2.MigrateTenantsResponse.FromString,
             options,
             channel_credentials,
             insecure,

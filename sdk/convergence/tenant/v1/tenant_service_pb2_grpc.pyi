@@ -4,6 +4,10 @@ isort:skip_file
 Onboarding and administration of tenants."""
 
 from collections import abc as _abc
+from convergence.tenant.v1 import api_key_pb2 as _api_key_pb2
+from convergence.tenant.v1 import audit_record_pb2 as _audit_record_pb2
+from convergence.tenant.v1 import credential_pb2 as _credential_pb2
+from convergence.tenant.v1 import maintenance_pb2 as _maintenance_pb2
 from convergence.tenant.v1 import tenant_pb2 as _tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as _tenant_service_pb2
 from grpc import aio as _aio
@@ -45,6 +49,46 @@ class TenantServiceStub:
     """Reads a tenant's state and settings. A tenant's key reads its own tenant."""
     SetSources: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.SetSourcesRequest, _tenant_pb2.Tenant]
     """Replaces the tables outside its dataset that a tenant may read. Needs an admin key. Reaches every replica within 30 s (a setting)."""
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ListTenantsRequest, _tenant_service_pb2.ListTenantsResponse]
+    """Lists the tenants in the order of their ids, in whatever state. Needs an admin key."""
+    SuspendTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.SuspendTenantRequest, _tenant_pb2.Tenant]
+    """Suspends a tenant: no new runs; running ones finish, reads are allowed, keys go on. Needs an admin key. Suspending one that is
+    suspended changes nothing. Reaches every replica within 30 s (a setting).
+    """
+    ResumeTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ResumeTenantRequest, _tenant_pb2.Tenant]
+    """Ends a tenant's suspension. Needs an admin key. Resuming one that is in use changes nothing."""
+    DeleteTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.DeleteTenantRequest, _tenant_pb2.Tenant]
+    """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
+    that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
+    was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+    """
+    CreateKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.CreateKeyRequest, _api_key_pb2.CreateKeyResponse]
+    """Makes another key of a tenant. It works at once on every replica."""
+    RotateKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RotateKeyRequest, _api_key_pb2.RotateKeyResponse]
+    """Makes a key that takes another's place, with its scopes and expiry. The old key loses `keys:admin` and `credentials:admin` at once
+    and works for the rest until the end of the grace period. Of rotations of one key at the same time one wins, and the others are
+    ABORTED.
+    """
+    RevokeKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.RevokeKeyRequest, _api_key_pb2.RevokeKeyResponse]
+    """Revokes one key of a tenant, or all. The replica that answers refuses it at once, every other within 30 s (a setting)."""
+    ListKeys: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.ListKeysRequest, _api_key_pb2.ListKeysResponse]
+    """Lists a tenant's keys, without the keys."""
+    PutCredential: _grpc.UnaryUnaryMultiCallable[_credential_pb2.PutCredentialRequest, _credential_pb2.Credential]
+    """Keeps a cloud credential for a tenant, encrypted, or replaces the one of that name."""
+    ListCredentials: _grpc.UnaryUnaryMultiCallable[_credential_pb2.ListCredentialsRequest, _credential_pb2.ListCredentialsResponse]
+    """Lists a tenant's credentials, without their secrets."""
+    DeleteCredential: _grpc.UnaryUnaryMultiCallable[_credential_pb2.DeleteCredentialRequest, _credential_pb2.Credential]
+    """Deletes a credential: its ciphertext is erased. Answers with what was known of it."""
+    ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_audit_record_pb2.ListAuditRecordsRequest, _audit_record_pb2.ListAuditRecordsResponse]
+    """Lists what was done to a tenant by this service, and by whom."""
+    RewrapSecrets: _grpc.UnaryStreamMultiCallable[_maintenance_pb2.RewrapSecretsRequest, _maintenance_pb2.RewrapSecretsResponse]
+    """Encrypts every secret anew that still lies under an older version of the KMS key, so that the version can be retired. Needs an
+    admin key. Run it after the key was rotated.
+    """
+    MigrateTenants: _grpc.UnaryStreamMultiCallable[_maintenance_pb2.MigrateTenantsRequest, _maintenance_pb2.MigrateTenantsResponse]
+    """Adds the metadata tables and columns that tenants of earlier versions lack. Needs an admin key. Run it after an upgrade; tenants
+    work before it, too.
+    """
 
 @_typing.type_check_only
 class TenantServiceAsyncStub(TenantServiceStub):
@@ -62,6 +106,46 @@ class TenantServiceAsyncStub(TenantServiceStub):
     """Reads a tenant's state and settings. A tenant's key reads its own tenant."""
     SetSources: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.SetSourcesRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Replaces the tables outside its dataset that a tenant may read. Needs an admin key. Reaches every replica within 30 s (a setting)."""
+    ListTenants: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListTenantsRequest, _tenant_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """Lists the tenants in the order of their ids, in whatever state. Needs an admin key."""
+    SuspendTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.SuspendTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
+    """Suspends a tenant: no new runs; running ones finish, reads are allowed, keys go on. Needs an admin key. Suspending one that is
+    suspended changes nothing. Reaches every replica within 30 s (a setting).
+    """
+    ResumeTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ResumeTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
+    """Ends a tenant's suspension. Needs an admin key. Resuming one that is in use changes nothing."""
+    DeleteTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.DeleteTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
+    """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
+    that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
+    was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+    """
+    CreateKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.CreateKeyRequest, _api_key_pb2.CreateKeyResponse]  # type: ignore[assignment]
+    """Makes another key of a tenant. It works at once on every replica."""
+    RotateKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RotateKeyRequest, _api_key_pb2.RotateKeyResponse]  # type: ignore[assignment]
+    """Makes a key that takes another's place, with its scopes and expiry. The old key loses `keys:admin` and `credentials:admin` at once
+    and works for the rest until the end of the grace period. Of rotations of one key at the same time one wins, and the others are
+    ABORTED.
+    """
+    RevokeKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.RevokeKeyRequest, _api_key_pb2.RevokeKeyResponse]  # type: ignore[assignment]
+    """Revokes one key of a tenant, or all. The replica that answers refuses it at once, every other within 30 s (a setting)."""
+    ListKeys: _aio.UnaryUnaryMultiCallable[_api_key_pb2.ListKeysRequest, _api_key_pb2.ListKeysResponse]  # type: ignore[assignment]
+    """Lists a tenant's keys, without the keys."""
+    PutCredential: _aio.UnaryUnaryMultiCallable[_credential_pb2.PutCredentialRequest, _credential_pb2.Credential]  # type: ignore[assignment]
+    """Keeps a cloud credential for a tenant, encrypted, or replaces the one of that name."""
+    ListCredentials: _aio.UnaryUnaryMultiCallable[_credential_pb2.ListCredentialsRequest, _credential_pb2.ListCredentialsResponse]  # type: ignore[assignment]
+    """Lists a tenant's credentials, without their secrets."""
+    DeleteCredential: _aio.UnaryUnaryMultiCallable[_credential_pb2.DeleteCredentialRequest, _credential_pb2.Credential]  # type: ignore[assignment]
+    """Deletes a credential: its ciphertext is erased. Answers with what was known of it."""
+    ListAuditRecords: _aio.UnaryUnaryMultiCallable[_audit_record_pb2.ListAuditRecordsRequest, _audit_record_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
+    """Lists what was done to a tenant by this service, and by whom."""
+    RewrapSecrets: _aio.UnaryStreamMultiCallable[_maintenance_pb2.RewrapSecretsRequest, _maintenance_pb2.RewrapSecretsResponse]  # type: ignore[assignment]
+    """Encrypts every secret anew that still lies under an older version of the KMS key, so that the version can be retired. Needs an
+    admin key. Run it after the key was rotated.
+    """
+    MigrateTenants: _aio.UnaryStreamMultiCallable[_maintenance_pb2.MigrateTenantsRequest, _maintenance_pb2.MigrateTenantsResponse]  # type: ignore[assignment]
+    """Adds the metadata tables and columns that tenants of earlier versions lack. Needs an admin key. Run it after an upgrade; tenants
+    work before it, too.
+    """
 
 class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
     """Onboards tenants and administers them. Callers send their key in the metadata key `x-api-key`."""
@@ -94,5 +178,129 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
         """Replaces the tables outside its dataset that a tenant may read. Needs an admin key. Reaches every replica within 30 s (a setting)."""
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _tenant_service_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_service_pb2.ListTenantsResponse, _abc.Awaitable[_tenant_service_pb2.ListTenantsResponse]]:
+        """Lists the tenants in the order of their ids, in whatever state. Needs an admin key."""
+
+    @_abc_1.abstractmethod
+    def SuspendTenant(
+        self,
+        request: _tenant_service_pb2.SuspendTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
+        """Suspends a tenant: no new runs; running ones finish, reads are allowed, keys go on. Needs an admin key. Suspending one that is
+        suspended changes nothing. Reaches every replica within 30 s (a setting).
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeTenant(
+        self,
+        request: _tenant_service_pb2.ResumeTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
+        """Ends a tenant's suspension. Needs an admin key. Resuming one that is in use changes nothing."""
+
+    @_abc_1.abstractmethod
+    def DeleteTenant(
+        self,
+        request: _tenant_service_pb2.DeleteTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
+        """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
+        that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
+        was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateKey(
+        self,
+        request: _api_key_pb2.CreateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_api_key_pb2.CreateKeyResponse, _abc.Awaitable[_api_key_pb2.CreateKeyResponse]]:
+        """Makes another key of a tenant. It works at once on every replica."""
+
+    @_abc_1.abstractmethod
+    def RotateKey(
+        self,
+        request: _api_key_pb2.RotateKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_api_key_pb2.RotateKeyResponse, _abc.Awaitable[_api_key_pb2.RotateKeyResponse]]:
+        """Makes a key that takes another's place, with its scopes and expiry. The old key loses `keys:admin` and `credentials:admin` at once
+        and works for the rest until the end of the grace period. Of rotations of one key at the same time one wins, and the others are
+        ABORTED.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeKey(
+        self,
+        request: _api_key_pb2.RevokeKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_api_key_pb2.RevokeKeyResponse, _abc.Awaitable[_api_key_pb2.RevokeKeyResponse]]:
+        """Revokes one key of a tenant, or all. The replica that answers refuses it at once, every other within 30 s (a setting)."""
+
+    @_abc_1.abstractmethod
+    def ListKeys(
+        self,
+        request: _api_key_pb2.ListKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_api_key_pb2.ListKeysResponse, _abc.Awaitable[_api_key_pb2.ListKeysResponse]]:
+        """Lists a tenant's keys, without the keys."""
+
+    @_abc_1.abstractmethod
+    def PutCredential(
+        self,
+        request: _credential_pb2.PutCredentialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_pb2.Credential, _abc.Awaitable[_credential_pb2.Credential]]:
+        """Keeps a cloud credential for a tenant, encrypted, or replaces the one of that name."""
+
+    @_abc_1.abstractmethod
+    def ListCredentials(
+        self,
+        request: _credential_pb2.ListCredentialsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_pb2.ListCredentialsResponse, _abc.Awaitable[_credential_pb2.ListCredentialsResponse]]:
+        """Lists a tenant's credentials, without their secrets."""
+
+    @_abc_1.abstractmethod
+    def DeleteCredential(
+        self,
+        request: _credential_pb2.DeleteCredentialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_pb2.Credential, _abc.Awaitable[_credential_pb2.Credential]]:
+        """Deletes a credential: its ciphertext is erased. Answers with what was known of it."""
+
+    @_abc_1.abstractmethod
+    def ListAuditRecords(
+        self,
+        request: _audit_record_pb2.ListAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_record_pb2.ListAuditRecordsResponse, _abc.Awaitable[_audit_record_pb2.ListAuditRecordsResponse]]:
+        """Lists what was done to a tenant by this service, and by whom."""
+
+    @_abc_1.abstractmethod
+    def RewrapSecrets(
+        self,
+        request: _maintenance_pb2.RewrapSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_maintenance_pb2.RewrapSecretsResponse], _abc.AsyncIterator[_maintenance_pb2.RewrapSecretsResponse]]:
+        """Encrypts every secret anew that still lies under an older version of the KMS key, so that the version can be retired. Needs an
+        admin key. Run it after the key was rotated.
+        """
+
+    @_abc_1.abstractmethod
+    def MigrateTenants(
+        self,
+        request: _maintenance_pb2.MigrateTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_maintenance_pb2.MigrateTenantsResponse], _abc.AsyncIterator[_maintenance_pb2.MigrateTenantsResponse]]:
+        """Adds the metadata tables and columns that tenants of earlier versions lack. Needs an admin key. Run it after an upgrade; tenants
+        work before it, too.
+        """
 
 def add_TenantServiceServicer_to_server(servicer: TenantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

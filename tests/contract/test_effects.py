@@ -1,4 +1,4 @@
-"""An effect of TenantService happens once under its id, whatever becomes of those who asked for it. On both warehouses."""
+"""An effect happens once under its id, whatever becomes of those who asked for it. On both warehouses."""
 
 import asyncio
 import uuid
@@ -8,8 +8,8 @@ import pytest
 
 from common.clock import SystemClock
 from common.errors import JobAborted
+from common.warehouse.effects import Effects
 from common.warehouse.warehouse import Column, JobResult, Parameter, Statement, TableRef, TableSpec, Warehouse
-from tenant_service.effects import Effects
 
 
 class Waiting:

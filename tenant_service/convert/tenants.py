@@ -1,4 +1,4 @@
-"""Between the wire and the use cases: protobuf in, protobuf out, nothing else."""
+"""Tenants between the wire and the use cases: protobuf in, protobuf out, nothing else."""
 
 from convergence.tenant.v1 import tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as pb2

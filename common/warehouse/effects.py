@@ -1,4 +1,4 @@
-"""Small statements that TenantService runs exactly once, under job ids that say what for."""
+"""Small statements that run exactly once, under job ids that say what for."""
 
 from common.clock import Clock
 from common.warehouse.attempts import run_once

@@ -1,0 +1,1 @@
+"""Cloud credentials of tenants: their kinds, their rows, and who may use them."""

@@ -1,0 +1,91 @@
+"""How TenantService acts on a tenant: for one request_id once, and recorded in the tenant's audit log before and after."""
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from common.audit import AuditEntry, AuditLog
+from common.digest import short_digest
+from common.errors import ConvergenceError, RequestIdReused, Terminal, Unavailable
+from common.rpc.caller import Caller
+from common.rpc.status import status_code
+from common.tenants.tenant import TenantRecord
+from common.warehouse.warehouse import Warehouse
+from tenant_service.get_tenant import require_tenant
+
+T = TypeVar("T")
+_SERVICE = "/convergence.tenant.v1.TenantService"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a call asks to have done: by which method, to which tenant, on which resource of it.
+
+    `fields` are the request's other fields as they came, as JSON, secrets included; only a digest of them is kept.
+    """
+
+    method: str
+    tenant_id: str
+    resource: str = ""
+    request_id: str = ""
+    fields: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A call's turn to act. `act_id`, 32 hex digits, is the same for every call under one request_id: effects that run under ids made
+    from it, and rows that are named after it, come to be once. `repeated` says that the act has come to its good end before."""
+
+    tenant: TenantRecord
+    act_id: str
+    repeated: bool
+
+
+class Acts:
+    """Does acts. One for the process."""
+
+    def __init__(self, warehouse: Warehouse, audit: AuditLog) -> None:
+        self._warehouse = warehouse
+        self._audit = audit
+
+    async def do(self, caller: Caller, act: Act, done: Callable[[Turn], Awaitable[T]]) -> T:
+        """Have it `done` for a caller who may have it done, once the attempt is recorded; then record how it ended.
+
+        Raises TenantNotFound, TenantNotReady, RequestIdReused, Unavailable (it could not be recorded: nothing happened) and what `done`
+        raises. `done` is called again for a repeated request: it finds what it did before, and answers from it.
+        """
+        tenant = await require_tenant(self._warehouse, act.tenant_id)
+        request_digest = short_digest([act.tenant_id, act.request_id.lower()]) if act.request_id else None
+        entry = AuditEntry(
+            audit_id=uuid.uuid4().hex,
+            tenant_id=act.tenant_id,
+            method=f"{_SERVICE}/{act.method}",
+            principal=caller.principal,
+            resource=act.resource,
+            request_digest=request_digest,
+        )
+        try:
+            repeated = await self._begin(entry, act)
+        except Terminal as error:
+            raise Unavailable("The audit log cannot be written; nothing was changed") from error
+        try:
+            result = await done(Turn(tenant, request_digest or entry.audit_id, repeated))
+        except Exception as error:
+            reason = error.reason if isinstance(error, ConvergenceError) else "INTERNAL"
+            await self._audit.outcome(entry, status_code(error).name, reason=reason)
+            raise
+        await self._audit.outcome(entry, "OK")
+        return result
+
+    async def _begin(self, entry: AuditEntry, act: Act) -> bool:
+        if not act.request_id:
+            await self._audit.attempt(entry)
+            return False
+        # The request_id, which nobody else knows and nothing keeps, makes the digest useless for guessing a secret field.
+        body_digest = short_digest([act.request_id.lower(), act.method, act.resource, act.fields])
+        claim = await self._audit.attempt_claiming(entry, body_digest=body_digest)
+        if claim is None or claim.body_digest != body_digest:
+            await self._audit.outcome(entry, "INVALID_ARGUMENT", reason=RequestIdReused.reason)
+            raise RequestIdReused
+        return claim.succeeded
