@@ -42,13 +42,14 @@ class Refreshed(Generic[T]):
         self._value: T | None = None
         self._loaded_from = float("-inf")  # when the load that gave the value began
         self._last_began = float("-inf")
+        self._times_forgotten = 0
         self._task: asyncio.Task[None] | None = None
 
     async def get(self) -> T:
         """The value, at most the bound old. Raises Unavailable when it is older and cannot be read."""
         age = self._clock.monotonic() - self._loaded_from
         if age < self._bound and self._value is not None:
-            if age >= self._bound / 2:
+            if age >= self._bound / 2 and self._pause() <= 0:
                 self._start()
             return self._value
         return await self._newer_than(self._clock.monotonic() - self._bound)
@@ -60,18 +61,38 @@ class Refreshed(Generic[T]):
         """
         return await self._newer_than(math.nextafter(self._clock.monotonic(), -math.inf))
 
+    def forget(self) -> None:
+        """What has been read counts no more, nor does what a read under way brings: for a caller who has just changed it.
+
+        The next read follows at once.
+        """
+        self._value = None
+        self._loaded_from = self._last_began = float("-inf")
+        self._times_forgotten += 1
+
     async def _newer_than(self, moment: float) -> T:
         try:
             async with asyncio.timeout(self._wait):
                 while self._loaded_from <= moment or self._value is None:
-                    await asyncio.shield(self._start())
+                    if not self._reading() and (pause := self._pause()) > 0:
+                        await self._clock.sleep(pause)
+                    else:
+                        await asyncio.shield(self._start())
         except (Transient, TimeoutError) as error:
             raise Unavailable("The warehouse is away or busy; the call may be repeated") from error
         return self._value
 
+    def _pause(self) -> float:
+        """How many seconds the next read has to wait, so that reads begin at a distance."""
+        return self._last_began + MISS_INTERVAL_SECONDS - self._clock.monotonic()
+
+    def _reading(self) -> bool:
+        """Whether a read is under way. One that has ended is not, although `_finished` has yet to be called: who awaits it goes on at
+        once, and would do so for ever."""
+        return self._task is not None and not self._task.done()
+
     def _start(self) -> asyncio.Task[None]:
-        """The refresh under way, or a new one. One that has ended is neither, although `_finished` has yet to be called: who awaits it
-        goes on at once, and would do so for ever."""
+        """The read under way, or a new one."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._refresh())
             self._task.add_done_callback(self._finished)
@@ -84,12 +105,12 @@ class Refreshed(Generic[T]):
             _log.warning("refresh failed", error=type(error).__name__)
 
     async def _refresh(self) -> None:
-        await self._clock.sleep(max(0.0, self._last_began + MISS_INTERVAL_SECONDS - self._clock.monotonic()))
         async with self._gate:
             self._last_began = self._clock.monotonic()
-            began = self._last_began
-            self._value = await self._load()
-            self._loaded_from = began
+            began, times_forgotten = self._last_began, self._times_forgotten
+            value = await self._load()
+            if times_forgotten == self._times_forgotten:
+                self._value, self._loaded_from = value, began
 
 
 class RefreshedByTenant(Generic[T]):
@@ -128,3 +149,8 @@ class RefreshedByTenant(Generic[T]):
                 self._entries.popitem(last=False)
         self._entries.move_to_end(tenant_id)
         return entry
+
+    def forget(self, tenant_id: str) -> None:
+        """What has been read of the tenant counts no more, nor does what a read under way brings."""
+        if entry := self._entries.get(tenant_id):
+            entry.forget()

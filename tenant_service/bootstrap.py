@@ -53,6 +53,7 @@ def wire(
     effects = Effects(warehouse, clock)
     audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
     acts = Acts(warehouse, audit)
+    verifier = open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), clock)
     use_cases = UseCases(
         onboard=Onboard(
             warehouse=warehouse,
@@ -71,7 +72,7 @@ def wire(
         settings,
         service_name=SERVICE_NAME,
         register=lambda server: add_TenantServiceServicer_to_server(TenantServicer(use_cases), server),
-        authenticator=open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), clock),
+        authenticator=verifier,
         dependencies={
             "warehouse": partial(warehouse.list_datasets, label=MARK),
             "kms": partial(cipher.encrypt_value, "probe", Context("convergence", "health", "probe", "probe")),

@@ -55,6 +55,10 @@ class KeyVerifier:
             raise Unauthenticated
         return Caller(record.key_id, tenant_id, scopes)
 
+    def forget(self, tenant_id: str) -> None:
+        """Read the tenant's keys anew before the next one is let in or refused: they have just been changed."""
+        self._key_sets.forget(tenant_id)
+
 
 def _matching(keys: KeySet, key_digest: str) -> KeyRecord | None:
     record = keys.get(key_digest)

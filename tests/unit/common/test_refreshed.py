@@ -143,3 +143,52 @@ async def test_a_caller_who_comes_in_the_moment_in_which_a_read_ends_gets_the_ne
     assert await value.get() == 1
     await clock.advance(1)
     assert await late[0] == 2
+
+
+async def test_what_was_forgotten_is_read_anew_at_once() -> None:
+    clock, source = FakeClock(), Counter()
+    value = refreshed(source.load, clock)
+    assert await value.get() == 1
+    value.forget()
+    assert await value.get() == 2, "without the clock having moved"
+
+
+async def test_a_read_that_began_before_its_value_was_forgotten_answers_nobody() -> None:
+    clock, source = FakeClock(), Counter()
+    source.hold = asyncio.Event()
+    value = refreshed(source.load, clock)
+    early = asyncio.create_task(value.get())
+    await clock.advance(0)
+    assert source.reads == 1
+    value.forget()
+    late = asyncio.create_task(value.get())
+    source.hold.set()
+    assert await asyncio.gather(early, late) == [2, 2]
+
+
+async def test_who_waits_for_the_next_read_takes_what_another_caused_meanwhile() -> None:
+    clock, source = FakeClock(), Counter()
+    value = refreshed(source.load, clock)
+    await value.get()
+    waiting = asyncio.create_task(value.get_newer())
+    await clock.advance(0.5)
+    value.forget()
+    assert await value.get() == 2
+    await clock.advance(0.5)
+    assert await waiting == 2
+    assert source.reads == 2
+
+
+async def test_forgetting_one_tenant_leaves_the_others() -> None:
+    clock, reads = FakeClock(), list[str]()
+
+    async def load(tenant_id: str) -> int:
+        reads.append(tenant_id)
+        return len(reads)
+
+    by_tenant = RefreshedByTenant(load, bound_seconds=30, wait_seconds=5, clock=clock)
+    for tenant_id in ("acme", "other"):
+        await by_tenant.of(tenant_id).get()
+    by_tenant.forget("acme")
+    by_tenant.forget("never_seen")
+    assert [await by_tenant.of(tenant_id).get() for tenant_id in ("acme", "other")] == [3, 2]

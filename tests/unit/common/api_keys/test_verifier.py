@@ -110,6 +110,19 @@ async def test_a_revoked_key_is_refused_within_the_bound() -> None:
         await world.verifier.authenticate(key)
 
 
+async def test_the_replica_that_changed_a_tenants_keys_goes_by_the_change_at_once() -> None:
+    world = World()
+    key = world.onboard("acme")
+    await world.verifier.authenticate(key)
+    world.tables.keys["acme"].clear()
+    new = world.onboard("acme")
+    world.verifier.forget("acme")
+    assert (await world.verifier.authenticate(new)).tenant_id == "acme", "without the clock having moved"
+    await world.clock.advance(1)
+    with pytest.raises(Unauthenticated):
+        await world.verifier.authenticate(key)
+
+
 async def test_a_key_is_refused_at_the_second_it_expires() -> None:
     world = World()
     key = world.onboard("acme", expire_time=world.clock.now() + timedelta(seconds=5))
