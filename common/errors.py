@@ -13,8 +13,8 @@
     + AlreadyExists           -> ALREADY_EXISTS
     |   + TenantExists, DatasetTaken
     + FailedPrecondition      -> FAILED_PRECONDITION
-    |   + TemplateInvalid, TenantNotReady, TenantSuspended, SourceNotGranted, DependencyRefused,
-    |     DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable
+    |   + TemplateInvalid, TenantNotReady, TenantSuspended, TenantInUse, SourceNotGranted,
+    |     DependencyRefused, DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable
     + Aborted                 -> ABORTED               somebody else was first
     |   + RotationInProgress, ConcurrentChange
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
@@ -223,6 +223,15 @@ class TenantSuspended(FailedPrecondition):
 
     def __init__(self) -> None:
         super().__init__("The tenant is suspended")
+
+
+class TenantInUse(FailedPrecondition):
+    """The tenant is ready: what is stopped now starts again at once."""
+
+    reason = "TENANT_IN_USE"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant is in use: suspend it first")
 
 
 class SourceNotGranted(FailedPrecondition):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from common.clock import Clock
-from common.errors import TenantNotFound, TenantNotReady, TenantSuspended
+from common.errors import TenantInUse, TenantNotFound, TenantNotReady, TenantSuspended
 from common.refreshed import Refreshed
 from common.tenants.tenant import MARK, TenantRecord, tenant_of
 from common.warehouse.warehouse import Warehouse
@@ -37,6 +37,24 @@ class TenantDirectory:
             raise TenantNotReady
         if tenant.state == "suspended":
             raise TenantSuspended
+
+    async def require_stopped(self, tenant_id: str) -> TenantRecord:
+        """The tenant, by a listing that begins from now on, where it is in a state in which no run may start.
+
+        Raises TenantNotFound, TenantNotReady, TenantInUse, Unavailable.
+        """
+        tenant = (await self._tenants.get_newer()).get(tenant_id)
+        if tenant is None:
+            raise TenantNotFound
+        if tenant.state == "creating":
+            raise TenantNotReady
+        if tenant.state == "ready":
+            raise TenantInUse
+        return tenant
+
+    def forget(self) -> None:
+        """What has been listed counts no more: for a caller who has just changed a tenant's state, and then goes by it at once."""
+        self._tenants.forget()
 
     async def _load(self) -> Mapping[str, TenantRecord]:
         datasets = await self._warehouse.list_datasets(label=MARK)

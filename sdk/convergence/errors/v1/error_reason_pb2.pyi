@@ -74,6 +74,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     DECRYPTION_FAILED: _ErrorReason.ValueType  # 47
     """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
+    TENANT_IN_USE: _ErrorReason.ValueType  # 48
+    """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 50
     """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
     DEPENDENCY_REFUSED: _ErrorReason.ValueType  # 51
@@ -150,6 +152,8 @@ names it.
 """
 DECRYPTION_FAILED: ErrorReason.ValueType  # 47
 """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
+TENANT_IN_USE: ErrorReason.ValueType  # 48
+"""FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 50
 """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
 DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51

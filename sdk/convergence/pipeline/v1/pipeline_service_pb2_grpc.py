@@ -107,9 +107,10 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelRuns(self, request, context):
-        """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
-        tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
-        which every replica knows of a suspension). Repeating it is safe.
+        """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
+        any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
+        within which every replica knows of a suspension, and a margin). Repeating it is safe. A suspended tenant's request ids are remembered
+        on; of one that is being deleted, or is deleted, they are forgotten.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

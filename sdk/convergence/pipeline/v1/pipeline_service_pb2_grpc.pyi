@@ -53,9 +53,10 @@ class PipelineServiceStub:
     WatchRun: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
     CancelRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]
-    """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
-    tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
-    which every replica knows of a suspension). Repeating it is safe.
+    """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
+    any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
+    within which every replica knows of a suspension, and a margin). Repeating it is safe. A suspended tenant's request ids are remembered
+    on; of one that is being deleted, or is deleted, they are forgotten.
     """
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListTemplatesRequest, _pipeline_service_pb2.ListTemplatesResponse]
     """Lists the templates in the order of provider, domain and name, those that do not load included."""
@@ -80,9 +81,10 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     WatchRun: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
     CancelRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]  # type: ignore[assignment]
-    """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
-    tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
-    which every replica knows of a suspension). Repeating it is safe.
+    """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
+    any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
+    within which every replica knows of a suspension, and a margin). Repeating it is safe. A suspended tenant's request ids are remembered
+    on; of one that is being deleted, or is deleted, they are forgotten.
     """
     ListTemplates: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListTemplatesRequest, _pipeline_service_pb2.ListTemplatesResponse]  # type: ignore[assignment]
     """Lists the templates in the order of provider, domain and name, those that do not load included."""
@@ -133,9 +135,10 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.CancelRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.CancelRunsResponse, _abc.Awaitable[_pipeline_service_pb2.CancelRunsResponse]]:
-        """Cancels every active run of a tenant and returns once all have ended and, since then, no replica can have started another: a
-        tenant that is not to run any more has first to be suspended or deleted. Needs an admin key. Takes at least 30 s (the bound within
-        which every replica knows of a suspension). Repeating it is safe.
+        """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
+        any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
+        within which every replica knows of a suspension, and a margin). Repeating it is safe. A suspended tenant's request ids are remembered
+        on; of one that is being deleted, or is deleted, they are forgotten.
         """
 
     @_abc_1.abstractmethod

@@ -343,7 +343,7 @@ class DeleteTenantRequest(_message.Message):
     confirmation: _builtins.str
     """Required. The tenant's id once more, to confirm that it is meant."""
     request_id: _builtins.str
-    """Optional. A UUID4. The call can be repeated with or without it."""
+    """Optional. A UUID4. The call can be repeated with or without it; one that was used for another request is refused."""
     def __init__(
         self,
         *,

@@ -180,8 +180,9 @@ class TenantServiceServicer:
 
     def DeleteTenant(self, request, context):
         """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
-        that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
-        was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+        that nobody gets the name again. Needs an admin key, which PipelineService accepts too: it is asked to cancel the runs. Takes at
+        least 35 s, as CancelRuns does; a call that was cut off or refused on its way is completed by calling again, and deleting one that
+        is deleted changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

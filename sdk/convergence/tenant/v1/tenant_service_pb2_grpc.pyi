@@ -59,8 +59,9 @@ class TenantServiceStub:
     """Ends a tenant's suspension. Needs an admin key. Resuming one that is in use changes nothing."""
     DeleteTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.DeleteTenantRequest, _tenant_pb2.Tenant]
     """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
-    that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
-    was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+    that nobody gets the name again. Needs an admin key, which PipelineService accepts too: it is asked to cancel the runs. Takes at
+    least 35 s, as CancelRuns does; a call that was cut off or refused on its way is completed by calling again, and deleting one that
+    is deleted changes nothing.
     """
     CreateKey: _grpc.UnaryUnaryMultiCallable[_api_key_pb2.CreateKeyRequest, _api_key_pb2.CreateKeyResponse]
     """Makes another key of a tenant. It works at once on every replica."""
@@ -116,8 +117,9 @@ class TenantServiceAsyncStub(TenantServiceStub):
     """Ends a tenant's suspension. Needs an admin key. Resuming one that is in use changes nothing."""
     DeleteTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.DeleteTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
-    that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
-    was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+    that nobody gets the name again. Needs an admin key, which PipelineService accepts too: it is asked to cancel the runs. Takes at
+    least 35 s, as CancelRuns does; a call that was cut off or refused on its way is completed by calling again, and deleting one that
+    is deleted changes nothing.
     """
     CreateKey: _aio.UnaryUnaryMultiCallable[_api_key_pb2.CreateKeyRequest, _api_key_pb2.CreateKeyResponse]  # type: ignore[assignment]
     """Makes another key of a tenant. It works at once on every replica."""
@@ -212,8 +214,9 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
         """Deletes a tenant for good: its keys are refused, its runs cancelled and awaited, its dataset emptied. The dataset itself stays, so
-        that nobody gets the name again. Needs an admin key. Takes at least 30 s (the bound within which every replica knows); a call that
-        was cut off is completed by calling again, and deleting one that is deleted changes nothing.
+        that nobody gets the name again. Needs an admin key, which PipelineService accepts too: it is asked to cancel the runs. Takes at
+        least 35 s, as CancelRuns does; a call that was cut off or refused on its way is completed by calling again, and deleting one that
+        is deleted changes nothing.
         """
 
     @_abc_1.abstractmethod
