@@ -12,13 +12,14 @@ from typing import Any
 from google.auth.credentials import Credentials
 from google.cloud import bigquery
 
-from common.errors import ObjectNotFound, PreconditionLost
+from common.errors import ObjectNotFound, PreconditionLost, Transient
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import BigQueryJobs
 from common.warehouse.bigquery_replace import BigQueryReplacement
 from common.warehouse.bigquery_rows import BigQueryRows, all_rows
-from common.warehouse.bigquery_types import new_table, reference, spec
+from common.warehouse.bigquery_types import new_table, reference, schema_field, spec
 from common.warehouse.warehouse import (
+    Column,
     Dataset,
     Job,
     JobResult,
@@ -32,6 +33,8 @@ from common.warehouse.warehouse import (
     TableSpec,
 )
 
+_MOST_PATCHES = 20
+"""How often a table's columns are added anew because another call changed the table in between."""
 _UNSET_TIME = datetime.fromtimestamp(0, UTC)
 
 
@@ -109,6 +112,23 @@ class BigQueryWarehouse:
         """Read a table's description. Raises ObjectNotFound."""
         table = await self._calls.run(self._client.get_table, self._reference(ref))
         return Table(ref=ref, spec=spec(table), row_count=int(table.num_rows or 0), expire_time=table.expires)
+
+    async def add_columns(self, ref: TableRef, columns: Sequence[Column]) -> None:
+        """Add the columns that the table lacks: tables.patch of its schema, under its etag, since a schema is replaced as a whole.
+
+        Raises ObjectNotFound, Terminal for one that is REQUIRED, Transient where others change the table all the time.
+        """
+        for _ in range(_MOST_PATCHES):
+            table = await self._calls.run(self._client.get_table, self._reference(ref))
+            known = {field.name.lower() for field in table.schema}
+            missing = [schema_field(column) for column in columns if column.name.lower() not in known]
+            if not missing:
+                return
+            table.schema = [*table.schema, *missing]
+            with suppress(PreconditionLost):
+                await self._calls.run(self._client.update_table, table, ["schema"])
+                return
+        raise Transient("Others changed the table each time that its columns were to be added")
 
     async def delete_table(self, ref: TableRef) -> None:
         """Delete a table; one that does not exist is no error."""

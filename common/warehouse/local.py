@@ -15,6 +15,7 @@ from common.warehouse import local_wire as wire
 from common.warehouse.local_flight import FlightConnection
 from common.warehouse.local_rows import LocalRows, all_rows
 from common.warehouse.warehouse import (
+    Column,
     Dataset,
     Job,
     JobResult,
@@ -77,6 +78,10 @@ class LocalWarehouse:
     async def get_table(self, ref: TableRef) -> Table:
         """Read a table's description. Raises ObjectNotFound."""
         return wire.decode(Table, await self._ask(wire.GetTable(ref)))
+
+    async def add_columns(self, ref: TableRef, columns: Sequence[Column]) -> None:
+        """Add the columns that the table lacks. Raises ObjectNotFound, Terminal for one that is REQUIRED."""
+        await self._ask(wire.AddColumns(ref, tuple(columns)))
 
     async def delete_table(self, ref: TableRef) -> None:
         """Delete a table; one that does not exist is no error."""

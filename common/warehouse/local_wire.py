@@ -92,6 +92,14 @@ class GetTable:
 
 
 @dataclass(frozen=True, slots=True)
+class AddColumns:
+    """Answers nothing."""
+
+    ref: TableRef
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTable:
     """Answers nothing."""
 

@@ -218,6 +218,14 @@ class Warehouse(Protocol):
         """Read a table's description. Raises ObjectNotFound."""
         ...
 
+    async def add_columns(self, ref: TableRef, columns: Sequence[Column]) -> None:
+        """Add the columns that the table lacks, all at once; rows that exist have NULL or, where REPEATED, nothing in them.
+
+        A column that exists under such a name, in whatever case, is left as it is, also where it is of another type. Any number of calls
+        may add the same columns at the same time. Raises ObjectNotFound, Terminal for a missing column that is REQUIRED.
+        """
+        ...
+
     async def delete_table(self, ref: TableRef) -> None:
         """Delete a table; one that does not exist is no error."""
         ...

@@ -7,6 +7,7 @@ import re
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -97,6 +98,21 @@ class Catalog:
         )
         cursor.execute(record, [ref.dataset, ref.table, encode(spec).decode(), expire_time])
 
+    def add_columns(self, ref: TableRef, columns: Sequence[Column]) -> None:
+        """Add those that the table lacks. Raises ObjectNotFound, Terminal for one that is REQUIRED."""
+        with self._changing, self._database.transaction() as cursor:
+            spec, _ = self._find(cursor, ref)
+            known = {column.name.lower() for column in spec.columns}
+            missing = tuple(column for column in columns if column.name.lower() not in known)
+            if any(column.mode == "REQUIRED" for column in missing):
+                raise Terminal("A column that is added to a table cannot be REQUIRED")
+            changed = replace(spec, columns=spec.columns + missing)
+            _check(ref, changed)
+            for column in missing:
+                cursor.execute(f"ALTER TABLE {self.sql_name(ref)} ADD COLUMN {_definition(column)}")
+            change = f"UPDATE {METADATA}.tables SET spec = ? WHERE dataset_id = ? AND table_id = ?"
+            cursor.execute(change, [encode(changed).decode(), ref.dataset, ref.table])
+
     def rename(
         self, cursor: duckdb.DuckDBPyConnection, fresh: TableRef, ref: TableRef, *, expire_time: datetime | None
     ) -> None:
@@ -108,10 +124,13 @@ class Catalog:
 
     def find(self, ref: TableRef) -> tuple[TableSpec, datetime | None]:
         """A table's specification and expiry. Raises ObjectNotFound, also for one that has expired."""
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            return self._find(cursor, ref)
+
+    def _find(self, cursor: duckdb.DuckDBPyConnection, ref: TableRef) -> tuple[TableSpec, datetime | None]:
         select = f"SELECT spec, expire_time::VARCHAR FROM {METADATA}.tables WHERE dataset_id = ? AND table_id = ?"
         own = self._own(ref)
-        with contextlib.closing(self._database.cursor()) as cursor, translated():
-            row = cursor.execute(select, [own.dataset, own.table]).fetchone()
+        row = cursor.execute(select, [own.dataset, own.table]).fetchone()
         expire_time = _time(row[1]) if row else None
         if row is None or (expire_time is not None and expire_time <= self._clock.now()):
             raise ObjectNotFound("No such table")

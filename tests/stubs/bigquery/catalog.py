@@ -35,6 +35,7 @@ class StoredTable:
     columns: tuple[Column, ...]
     partition_column: str | None
     resource: dict[str, Any]
+    etag: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def expired(self) -> bool:
@@ -116,14 +117,36 @@ class Catalog:
                 "schema": {"fields": cells.fields(stored.columns)},
                 "numRows": str(self._engine.count(ref)),
                 "type": "TABLE",
+                "etag": self._etag(ref, stored),
             }
 
-    def patch_table(self, ref: TableRef, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _etag(self, ref: TableRef, stored: StoredTable) -> str:
+        """A table's etag changes with its rows, too."""
+        return f"{stored.etag}-{self._engine.count(ref)}"
+
+    def patch_table(self, ref: TableRef, body: Mapping[str, Any], if_match: str | None) -> dict[str, Any]:
         with self._lock:
-            self.table(ref).resource.update(
-                {key: body[key] for key in ("expirationTime", "description") if key in body}
-            )
+            stored = self.table(ref)
+            if if_match is not None and if_match != self._etag(ref, stored):
+                raise ApiError("conditionNotMet", "Precondition Failed")
+            if "schema" in body:
+                self._patch_schema(ref, stored, cells.columns(body["schema"]["fields"]))
+            stored.resource.update({key: body[key] for key in ("expirationTime", "description") if key in body})
+            stored.etag = uuid.uuid4().hex
             return self.get_table(ref)
+
+    def _patch_schema(self, ref: TableRef, stored: StoredTable, columns: tuple[Column, ...]) -> None:
+        """A schema is replaced as a whole: each column that exists has to be in it, and only columns that may be empty can be added."""
+        if {(c.name, c.type, c.mode) for c in stored.columns} - {(c.name, c.type, c.mode) for c in columns}:
+            raise ApiError("invalid", "Provided Schema does not match Table")
+        if len({column.name.lower() for column in columns}) != len(columns):
+            raise ApiError("invalid", "Duplicate column names")
+        known = {column.name for column in stored.columns}
+        added = tuple(column for column in columns if column.name not in known)
+        if any(column.mode == "REQUIRED" for column in added):
+            raise ApiError("invalid", "Cannot add required columns to an existing schema")
+        self._engine.add_columns(ref, added)
+        stored.columns += added
 
     def delete_table(self, dataset: str, name: str) -> None:
         """Delete a table, or with a decorator one partition."""

@@ -33,6 +33,13 @@ class Engine:
         with self._writing:
             self._root.cursor().execute(_create(ref, columns))
 
+    def add_columns(self, ref: TableRef, columns: Sequence[Column]) -> None:
+        with self._writing:
+            for column in columns:
+                self._root.cursor().execute(
+                    f"ALTER TABLE {_name(ref)} ADD COLUMN {quote(column.name)} {duckdb_type(column)}"
+                )
+
     def drop_table(self, ref: TableRef) -> None:
         with self._writing:
             self._root.cursor().execute(f"DROP TABLE IF EXISTS {_name(ref)}")

@@ -61,7 +61,7 @@ class BigQueryStub:
             "datasets.patch": lambda r: catalog.patch_dataset(r.path["dataset"], r.body, r.if_match),
             "tables.insert": lambda r: catalog.insert_table(r.path["dataset"], r.body),
             "tables.get": lambda r: catalog.get_table(r.table),
-            "tables.patch": lambda r: catalog.patch_table(r.table, r.body),
+            "tables.patch": lambda r: catalog.patch_table(r.table, r.body, r.if_match),
             "tables.delete": self._delete_table,
             "tabledata.list": self._list_rows,
             "jobs.insert": lambda r: jobs.insert(r.body),

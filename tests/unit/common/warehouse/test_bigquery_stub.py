@@ -110,6 +110,36 @@ def test_an_etag_guards_a_dataset(client: bigquery.Client) -> None:
         client.update_dataset(stale, ["labels"])
 
 
+def test_an_etag_guards_a_table_and_changes_with_its_rows(client: bigquery.Client) -> None:
+    query(client, DAYS, "costs")
+    stale = client.get_table(f"{client.project}.acme.costs")
+    finished(client, client.query("DELETE FROM acme.costs WHERE id = 1"))
+    stale.schema = [*stale.schema, bigquery.SchemaField("note", "STRING")]
+    with pytest.raises(PreconditionFailed):
+        client.update_table(stale, ["schema"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda schema: schema[:1],
+        lambda schema: [*schema, bigquery.SchemaField("must", "STRING", mode="REQUIRED")],
+        lambda schema: [*schema, bigquery.SchemaField("ID", "STRING")],
+        lambda schema: [bigquery.SchemaField("day", "STRING"), *schema[1:]],
+    ],
+    ids=["one dropped", "one required", "one twice", "one of another type"],
+)
+def test_a_schema_only_grows_by_columns_that_may_be_empty(client: bigquery.Client, change: Any) -> None:
+    query(client, DAYS, "costs")
+    table = client.get_table(f"{client.project}.acme.costs")
+    before = table.schema
+    table.schema = change(before)
+    with pytest.raises(GoogleAPICallError) as caught:
+        client.update_table(table, ["schema"])
+    assert caught.value.errors[0]["reason"] == "invalid"
+    assert client.get_table(table.reference).schema == before
+
+
 def test_a_byte_cap_stops_a_query_before_it_runs(client: bigquery.Client) -> None:
     query(client, DAYS, "costs")
     config = bigquery.QueryJobConfig(maximum_bytes_billed=1 << 20)
