@@ -255,6 +255,15 @@ class DecryptionFailed(FailedPrecondition):
         super().__init__("A stored secret cannot be decrypted; an operator has to act")
 
 
+class TenantSchemaConflict(FailedPrecondition):
+    """A metadata table of the tenant has a column of another type than it should have."""
+
+    reason = "TENANT_SCHEMA_CONFLICT"
+
+    def __init__(self) -> None:
+        super().__init__("A metadata table of the tenant is not as it should be; an operator has to act")
+
+
 class KeyNotActive(FailedPrecondition):
     """The key is expired, revoked or superseded, so nothing can take its place."""
 

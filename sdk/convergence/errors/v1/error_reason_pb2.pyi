@@ -76,6 +76,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
     TENANT_IN_USE: _ErrorReason.ValueType  # 48
     """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
+    TENANT_SCHEMA_CONFLICT: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: nothing was changed,
+    and an operator has to act. The log names table and column.
+    """
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 50
     """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
     DEPENDENCY_REFUSED: _ErrorReason.ValueType  # 51
@@ -154,6 +158,10 @@ DECRYPTION_FAILED: ErrorReason.ValueType  # 47
 """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
 TENANT_IN_USE: ErrorReason.ValueType  # 48
 """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
+TENANT_SCHEMA_CONFLICT: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: nothing was changed,
+and an operator has to act. The log names table and column.
+"""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 50
 """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
 DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51
