@@ -2,7 +2,6 @@
 revocation, suspension and grants. One value (`Refreshed`), or one per tenant (`RefreshedByTenant`)."""
 
 import asyncio
-import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -40,26 +39,35 @@ class Refreshed(Generic[T]):
         self._clock = clock
         self._gate = gate or nullcontext()
         self._value: T | None = None
-        self._loaded_from = float("-inf")  # when the load that gave the value began
+        self._value_began = float("-inf")  # when the read began that gave the value
+        self._value_read = 0  # which read it was: the first is 1
+        self._forgotten_reads = 0
         self._last_began = float("-inf")
-        self._times_forgotten = 0
         self._task: asyncio.Task[None] | None = None
+        self.reads_begun = 0
+        """How many reads have begun so far: a moment, told exactly, for `get_newer` and `get_fresh`."""
 
     async def get(self) -> T:
         """The value, at most the bound old. Raises Unavailable when it is older and cannot be read."""
-        age = self._clock.monotonic() - self._loaded_from
+        age = self._clock.monotonic() - self._value_began
         if age < self._bound and self._value is not None:
             if age >= self._bound / 2 and self._pause() <= 0:
                 self._start()
             return self._value
-        return await self._newer_than(self._clock.monotonic() - self._bound)
+        return await self._read_after(began=self._clock.monotonic() - self._bound)
 
-    async def get_newer(self) -> T:
-        """The value by a read that begins from now on: for a caller who misses something that may just have been written.
-
-        Any number of callers share one read, at most one a second begins.
+    async def get_newer(self, reads_begun: int) -> T:
+        """The value by a read that began when more than `reads_begun` had: for a caller who misses something that may just have been
+        written. Any number of callers share one read, at most one a second begins. Raises Unavailable.
         """
-        return await self._newer_than(math.nextafter(self._clock.monotonic(), -math.inf))
+        return await self._read_after(number=reads_begun)
+
+    async def get_fresh(self, reads_begun: int) -> T:
+        """As `get_newer`, but the read begins without a pause: for callers who have shown that they may cost one.
+
+        Those who come while a read is under way share the next one.
+        """
+        return await self._read_after(number=reads_begun, paced=False)
 
     def forget(self) -> None:
         """What has been read counts no more, nor does what a read under way brings: for a caller who has just changed it.
@@ -67,14 +75,15 @@ class Refreshed(Generic[T]):
         The next read follows at once.
         """
         self._value = None
-        self._loaded_from = self._last_began = float("-inf")
-        self._times_forgotten += 1
+        self._forgotten_reads = self.reads_begun
+        self._last_began = float("-inf")
 
-    async def _newer_than(self, moment: float) -> T:
+    async def _read_after(self, *, began: float = float("-inf"), number: int = 0, paced: bool = True) -> T:
+        """The value by a read that began after a moment of the clock, and with a number beyond one."""
         try:
             async with asyncio.timeout(self._wait):
-                while self._loaded_from <= moment or self._value is None:
-                    if not self._reading() and (pause := self._pause()) > 0:
+                while self._value is None or self._value_began <= began or self._value_read <= number:
+                    if paced and not self._reading() and (pause := self._pause()) > 0:
                         await self._clock.sleep(pause)
                     else:
                         await asyncio.shield(self._start())
@@ -106,11 +115,12 @@ class Refreshed(Generic[T]):
 
     async def _refresh(self) -> None:
         async with self._gate:
-            self._last_began = self._clock.monotonic()
-            began, times_forgotten = self._last_began, self._times_forgotten
+            began = self._last_began = self._clock.monotonic()
+            self.reads_begun += 1
+            number = self.reads_begun
             value = await self._load()
-            if times_forgotten == self._times_forgotten:
-                self._value, self._loaded_from = value, began
+            if number > self._forgotten_reads:
+                self._value, self._value_began, self._value_read = value, began, number
 
 
 class RefreshedByTenant(Generic[T]):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from common.api_keys.hashing import admin_principal, digest
 from common.api_keys.key import is_admin_shaped, tenant_of_key
 from common.api_keys.record import KeyRecord, KeySet
+from common.api_keys.scopes import ADMIN_SCOPES
 from common.clock import Clock
 from common.errors import Unauthenticated
 from common.refreshed import RefreshedByTenant
@@ -34,11 +35,12 @@ class KeyVerifier:
             load_keys, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock
         )
 
-    async def authenticate(self, api_key: str) -> Caller:
-        """The holder of `api_key`.
+    async def authenticate(self, api_key: str, scope: str | None) -> Caller:
+        """The holder of `api_key`, for a call that needs `scope`.
 
         Raises Unauthenticated for every key that does not hold, for whatever cause, and Unavailable when that cannot be told within
-        the bound. A key that is not known joins a refresh before it is refused, so that a new key works at once on every replica.
+        the bound. A key that is not known joins a refresh before it is refused, so that a new key works at once on every replica. One
+        that is known to have an admin scope is looked up once more, so that a key which lost it has lost it at once on every replica.
         """
         key_digest = digest(api_key)
         if is_admin_shaped(api_key):
@@ -49,7 +51,14 @@ class KeyVerifier:
         if tenant_id is None or await self._directory.find(tenant_id) is None:
             raise Unauthenticated
         keys = self._key_sets.of(tenant_id)
-        record = _matching(await keys.get(), key_digest) or _matching(await keys.get_newer(), key_digest)
+        as_called = keys.reads_begun
+        record = _matching(await keys.get(), key_digest) or _matching(await keys.get_newer(as_called), key_digest)
+        caller = self._holder(tenant_id, record)
+        if scope in ADMIN_SCOPES and scope in caller.scopes:
+            caller = self._holder(tenant_id, _matching(await keys.get_fresh(as_called), key_digest))
+        return caller
+
+    def _holder(self, tenant_id: str, record: KeyRecord | None) -> Caller:
         scopes = record.scopes_at(self._clock.now()) if record else None
         if record is None or scopes is None:
             raise Unauthenticated

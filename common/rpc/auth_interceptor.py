@@ -16,8 +16,9 @@ API_KEY_METADATA_KEY = "x-api-key"
 class Authenticator(Protocol):
     """Tells who holds a key."""
 
-    async def authenticate(self, api_key: str) -> Caller:
-        """The holder of `api_key`. Raises Unauthenticated, Unavailable."""
+    async def authenticate(self, api_key: str, scope: str | None) -> Caller:
+        """The holder of `api_key`, for a call that needs `scope` (None for one that is not for tenants). Whether the caller has it is
+        for the interceptor to check. Raises Unauthenticated, Unavailable."""
         ...
 
 
@@ -34,7 +35,7 @@ def authenticated(authenticator: Authenticator, rules: Mapping[str, Access]) -> 
             api_key = metadata_value(context, API_KEY_METADATA_KEY)
             if api_key is None:
                 raise Unauthenticated
-            caller = await authenticator.authenticate(api_key)
+            caller = await authenticator.authenticate(api_key, rule.scope)
             set_current_caller(caller)
             rule.check(caller)
         elif service_of(method) not in OPEN_SERVICES:

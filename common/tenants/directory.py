@@ -21,16 +21,18 @@ class TenantDirectory:
 
         A tenant that is not known as such is looked up again first, since it may just have been onboarded or resumed.
         """
+        as_called = self._tenants.reads_begun
         tenant = (await self._tenants.get()).get(tenant_id)
         if tenant is None or not tenant.authenticates:
-            tenant = (await self._tenants.get_newer()).get(tenant_id)
+            tenant = (await self._tenants.get_newer(as_called)).get(tenant_id)
         return tenant if tenant is not None and tenant.authenticates else None
 
     async def require_ready(self, tenant_id: str) -> None:
         """Return when new runs may start for the tenant. Raises TenantNotFound, TenantNotReady, TenantSuspended, Unavailable."""
+        as_called = self._tenants.reads_begun
         tenant = (await self._tenants.get()).get(tenant_id)
         if tenant is None or tenant.state != "ready":
-            tenant = (await self._tenants.get_newer()).get(tenant_id)
+            tenant = (await self._tenants.get_newer(as_called)).get(tenant_id)
         if tenant is None or tenant.state in ("deleting", "deleted"):
             raise TenantNotFound
         if tenant.state == "creating":
@@ -43,7 +45,7 @@ class TenantDirectory:
 
         Raises TenantNotFound, TenantNotReady, TenantInUse, Unavailable.
         """
-        tenant = (await self._tenants.get_newer()).get(tenant_id)
+        tenant = (await self._tenants.get_newer(self._tenants.reads_begun)).get(tenant_id)
         if tenant is None:
             raise TenantNotFound
         if tenant.state == "creating":

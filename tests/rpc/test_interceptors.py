@@ -18,14 +18,16 @@ from tests.rpc.statuses import refusal_of
 
 SERVICE = "test.Kinds"
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
+SCOPE = "runs:read"
 GOOD, POOR = "good-key", "poor-key"
 
 
 class Keys:
-    async def authenticate(self, api_key: str) -> Caller:
+    async def authenticate(self, api_key: str, scope: str | None) -> Caller:
+        assert scope == SCOPE
         if api_key not in (GOOD, POOR):
             raise Unauthenticated
-        return Caller("key_1", "acme", frozenset({"runs:read"} if api_key == GOOD else ()))
+        return Caller("key_1", "acme", frozenset({SCOPE} if api_key == GOOD else ()))
 
 
 def _answer(request: bytes) -> bytes:
@@ -63,7 +65,7 @@ def _parse(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[grpc.aio.Channel]:
-    rules = {f"/{SERVICE}/{kind}": Access("runs:read") for kind in KINDS}
+    rules = {f"/{SERVICE}/{kind}": Access(SCOPE) for kind in KINDS}
     server = grpc.aio.server(
         interceptors=[
             AroundInterceptor(errors_to_statuses),

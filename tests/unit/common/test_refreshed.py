@@ -76,7 +76,7 @@ async def test_callers_who_miss_something_share_one_read_a_second() -> None:
     clock, source = FakeClock(), Counter()
     value = refreshed(source.load, clock)
     await value.get()
-    waiting = [asyncio.create_task(value.get_newer()) for _ in range(1000)]
+    waiting = [asyncio.create_task(value.get_newer(value.reads_begun)) for _ in range(1000)]
     await clock.advance(0.5)
     assert source.reads == 1, "the last read began half a second ago"
     await clock.advance(0.5)
@@ -90,7 +90,7 @@ async def test_who_misses_something_is_not_answered_by_a_read_that_began_before(
     value = refreshed(source.load, clock)
     early = asyncio.create_task(value.get())
     await clock.advance(0.2)
-    late = asyncio.create_task(value.get_newer())
+    late = asyncio.create_task(value.get_newer(value.reads_begun))
     await clock.advance(0.2)
     source.hold.set()
     assert await early == 1
@@ -136,7 +136,9 @@ async def test_a_caller_who_comes_in_the_moment_in_which_a_read_ends_gets_the_ne
         reads = await source.load()
         if not late:
             await clock.advance(0.1)
-            late.append(asyncio.create_task(value.get_newer()))  # runs before anything that awaits this read
+            late.append(
+                asyncio.create_task(value.get_newer(value.reads_begun))
+            )  # runs before anything that awaits this read
         return reads
 
     value = refreshed(load, clock)
@@ -170,7 +172,7 @@ async def test_who_waits_for_the_next_read_takes_what_another_caused_meanwhile()
     clock, source = FakeClock(), Counter()
     value = refreshed(source.load, clock)
     await value.get()
-    waiting = asyncio.create_task(value.get_newer())
+    waiting = asyncio.create_task(value.get_newer(value.reads_begun))
     await clock.advance(0.5)
     value.forget()
     assert await value.get() == 2
