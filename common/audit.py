@@ -5,7 +5,9 @@ goes to the structured log, which outlives the tenant. A call with a `request_id
 attempt, under a job id that runs but once: of any number of calls one claims it, and the others find what it asked for.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -13,14 +15,17 @@ from typing import Literal
 import structlog
 
 from common.clock import Clock
-from common.errors import WarehouseError
+from common.errors import ConvergenceError, Unavailable, WarehouseError
+from common.rpc.status import status_code
 from common.warehouse.effects import Effects
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, TableSpec, Warehouse
 
 AUDIT_TABLE = "audit_log"
-CLAIM_LIFETIME = timedelta(hours=24)
+REQUEST_ID_LIFETIME = timedelta(hours=24)
 """How long a request id is remembered."""
+_OUTCOME_SECONDS = 10.0
+"""How long an answer waits for its outcome to be recorded."""
 
 Phase = Literal["CLAIM", "ATTEMPT", "OUTCOME"]
 
@@ -47,8 +52,100 @@ class Claim:
     succeeded: bool
 
 
+class Recording:
+    """One act's records in the table. The act may begin once `attempt` or `attempt_claiming` has returned."""
+
+    def __init__(
+        self, entry: AuditEntry, *, warehouse: Warehouse, effects: Effects, spec: TableSpec, clock: Clock
+    ) -> None:
+        self._entry = entry
+        self._warehouse = warehouse
+        self._effects = effects
+        self._spec = spec
+        self._clock = clock
+        self._begun = False
+
+    async def attempt(self) -> None:
+        """Record that the act is about to begin. Raises Unavailable."""
+        try:
+            await self._insert_attempt()
+        except WarehouseError as error:
+            raise _not_recorded() from error
+
+    async def attempt_claiming(self, *, body_digest: str) -> Claim | None:
+        """Record it and claim its request id, for what `body_digest` is of. The claim that holds, of this call or of an earlier one; None
+        where that was longer ago than it is remembered. Raises Unavailable."""
+        try:
+            return await self._claim(body_digest)
+        except WarehouseError as error:
+            raise _not_recorded() from error
+
+    async def outcome(self, outcome: str, *, reason: str | None) -> None:
+        """Record how it ended, where its beginning was recorded. Raises nothing: what cannot be written stays unknown in the table."""
+        if not self._begun:
+            return
+        row = {**self._row("OUTCOME"), "outcome": outcome, "reason": reason}
+        try:
+            async with asyncio.timeout(_OUTCOME_SECONDS):
+                await self._insert(f"audit_{self._entry.audit_id}_outcome", [row])
+        except (WarehouseError, TimeoutError) as error:
+            _log.error("an outcome is not recorded", audit_id=self._entry.audit_id, error=type(error).__name__)
+
+    async def _claim(self, body_digest: str) -> Claim | None:
+        attempt = {**self._row("ATTEMPT"), "body_digest": None}
+        claim = {**self._row("CLAIM"), "body_digest": body_digest}
+        await self._insert(f"claim_{self._entry.tenant_id}_{self._entry.request_digest}", [attempt, claim])
+        recorded = await self._recorded()
+        if any(row["audit_id"] == self._entry.audit_id for row in recorded):
+            self._begun = True
+        else:  # an earlier call's statement ran, and with it that call's attempt instead of this one's
+            await self._insert_attempt()
+        claims = [str(row["body_digest"]) for row in recorded if row["phase"] == "CLAIM"]
+        return Claim(claims[0], succeeded=any(row["outcome"] == "OK" for row in recorded)) if claims else None
+
+    async def _insert_attempt(self) -> None:
+        await self._insert(f"audit_{self._entry.audit_id}_attempt", [self._row("ATTEMPT")])
+        self._begun = True
+
+    async def _insert(self, effect_id: str, rows: Sequence[Record]) -> None:
+        await self._effects.run(effect_id, insert_statement(self._table, self._spec, rows))
+
+    async def _recorded(self) -> Sequence[Row]:
+        """What the table has of the entry's request id within its lifetime."""
+        statement = Statement(
+            f"SELECT audit_id, phase, body_digest, outcome FROM `{self._table}` "
+            "WHERE create_time > @since AND request_digest = @request_digest",
+            (
+                Parameter("since", "TIMESTAMP", self._clock.now() - REQUEST_ID_LIFETIME),
+                Parameter("request_digest", "STRING", self._entry.request_digest),
+            ),
+        )
+        stream = await self._warehouse.read(statement)
+        try:
+            return [row async for page in stream for row in page]
+        finally:
+            await stream.close()
+
+    @property
+    def _table(self) -> TableRef:
+        return TableRef(self._entry.tenant_id, AUDIT_TABLE)
+
+    def _row(self, phase: Phase) -> Record:
+        return {
+            "audit_id": self._entry.audit_id,
+            "tenant_id": self._entry.tenant_id,
+            "create_time": self._clock.now(),
+            "phase": phase,
+            "method": self._entry.method,
+            "principal": self._entry.principal,
+            "resource": self._entry.resource or None,
+            "request_digest": self._entry.request_digest,
+            "correlation_id": structlog.contextvars.get_contextvars().get("correlation_id"),
+        }
+
+
 class AuditLog:
-    """Writes the records, and reads claims. Every method raises Transient and Terminal as the warehouse does, unless it says otherwise."""
+    """Records acts. One for the process."""
 
     def __init__(self, warehouse: Warehouse, effects: Effects, spec: TableSpec, clock: Clock) -> None:
         """`spec` is the schema of the table."""
@@ -57,35 +154,24 @@ class AuditLog:
         self._spec = spec
         self._clock = clock
 
-    async def attempt(self, entry: AuditEntry) -> None:
-        """Record that a call is about to act."""
-        self.log(entry, "ATTEMPT")
-        await self._insert(entry, f"audit_{entry.audit_id}_attempt", [self._row(entry, "ATTEMPT")])
+    @asynccontextmanager
+    async def recording(self, entry: AuditEntry) -> AsyncIterator[Recording]:
+        """Record an act that the block does, and how the block ends: OK, or the status of what it raises.
 
-    async def attempt_claiming(self, entry: AuditEntry, *, body_digest: str) -> Claim | None:
-        """Record it and claim its request id, for what `body_digest` is of. The claim that holds, of this call or of an earlier one; None
-        where that was longer ago than it is remembered."""
+        The structured log has both. The table has them from the moment on when the block records the attempt there, since it may have to
+        make the table first. A block that is cancelled has no outcome: what it began may still happen.
+        """
+        recording = Recording(
+            entry, warehouse=self._warehouse, effects=self._effects, spec=self._spec, clock=self._clock
+        )
         self.log(entry, "ATTEMPT")
-        attempt = {**self._row(entry, "ATTEMPT"), "body_digest": None}
-        claim = {**self._row(entry, "CLAIM"), "body_digest": body_digest}
-        await self._insert(entry, f"claim_{entry.tenant_id}_{entry.request_digest}", [attempt, claim])
-        recorded = await self._recorded(entry)
-        claims = [str(row["body_digest"]) for row in recorded if row["phase"] == "CLAIM"]
-        if not claims:
-            return None
-        if all(row["audit_id"] != entry.audit_id for row in recorded):  # an earlier call's claim holds
-            await self._insert(entry, f"audit_{entry.audit_id}_attempt", [attempt])
-        return Claim(claims[0], succeeded=any(row["outcome"] == "OK" for row in recorded))
-
-    async def outcome(self, entry: AuditEntry, outcome: str, *, reason: str | None = None) -> None:
-        """Record how it ended: OK or the name of a gRPC status. Raises nothing: what cannot be written stays unknown in the table, and
-        the log has it."""
-        self.log(entry, "OUTCOME", outcome=outcome, reason=reason)
-        row = {**self._row(entry, "OUTCOME"), "outcome": outcome, "reason": reason}
         try:
-            await self._insert(entry, f"audit_{entry.audit_id}_outcome", [row])
-        except WarehouseError as error:
-            _log.error("an outcome is not recorded", audit_id=entry.audit_id, error=type(error).__name__)
+            yield recording
+        except Exception as error:
+            reason = error.reason if isinstance(error, ConvergenceError) else ConvergenceError.reason
+            await self._end(recording, entry, status_code(error).name, reason=reason)
+            raise
+        await self._end(recording, entry, "OK", reason=None)
 
     def log(self, entry: AuditEntry, phase: Phase, *, outcome: str | None = None, reason: str | None = None) -> None:
         """Write a record to the structured log alone: for an act on a tenant without a table for it, yet or any more."""
@@ -101,34 +187,10 @@ class AuditLog:
             reason=reason,
         )
 
-    def _row(self, entry: AuditEntry, phase: Phase) -> Record:
-        return {
-            "audit_id": entry.audit_id,
-            "tenant_id": entry.tenant_id,
-            "create_time": self._clock.now(),
-            "phase": phase,
-            "method": entry.method,
-            "principal": entry.principal,
-            "resource": entry.resource or None,
-            "request_digest": entry.request_digest,
-            "correlation_id": structlog.contextvars.get_contextvars().get("correlation_id"),
-        }
+    async def _end(self, recording: Recording, entry: AuditEntry, outcome: str, *, reason: str | None) -> None:
+        self.log(entry, "OUTCOME", outcome=outcome, reason=reason)
+        await recording.outcome(outcome, reason=reason)
 
-    async def _insert(self, entry: AuditEntry, effect_id: str, rows: Sequence[Record]) -> None:
-        await self._effects.run(effect_id, insert_statement(TableRef(entry.tenant_id, AUDIT_TABLE), self._spec, rows))
 
-    async def _recorded(self, entry: AuditEntry) -> Sequence[Row]:
-        """What the table has of the entry's request id within its lifetime."""
-        statement = Statement(
-            f"SELECT audit_id, phase, body_digest, outcome FROM `{TableRef(entry.tenant_id, AUDIT_TABLE)}` "
-            "WHERE create_time > @since AND request_digest = @request_digest",
-            (
-                Parameter("since", "TIMESTAMP", self._clock.now() - CLAIM_LIFETIME),
-                Parameter("request_digest", "STRING", entry.request_digest),
-            ),
-        )
-        stream = await self._warehouse.read(statement)
-        try:
-            return [row async for page in stream for row in page]
-        finally:
-            await stream.close()
+def _not_recorded() -> Unavailable:
+    return Unavailable("The audit log cannot be written; nothing is done that is not recorded there first")

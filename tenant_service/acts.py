@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from common.audit import AuditEntry, AuditLog
+from common.audit import AuditEntry, AuditLog, Recording
 from common.digest import short_digest
-from common.errors import ConvergenceError, RequestIdReused, Terminal, Unavailable
+from common.errors import RequestIdReused
 from common.rpc.caller import Caller
-from common.rpc.status import status_code
 from common.tenants.tenant import TenantRecord
 from common.warehouse.warehouse import Warehouse
 from tenant_service.get_tenant import require_tenant
@@ -65,27 +64,19 @@ class Acts:
             resource=act.resource,
             request_digest=request_digest,
         )
-        try:
-            repeated = await self._begin(entry, act)
-        except Terminal as error:
-            raise Unavailable("The audit log cannot be written; nothing was changed") from error
-        try:
-            result = await done(Turn(tenant, request_digest or entry.audit_id, repeated))
-        except Exception as error:
-            reason = error.reason if isinstance(error, ConvergenceError) else "INTERNAL"
-            await self._audit.outcome(entry, status_code(error).name, reason=reason)
-            raise
-        await self._audit.outcome(entry, "OK")
-        return result
+        async with self._audit.recording(entry) as recording:
+            repeated = await _begin(recording, act)
+            return await done(Turn(tenant, request_digest or entry.audit_id, repeated))
 
-    async def _begin(self, entry: AuditEntry, act: Act) -> bool:
-        if not act.request_id:
-            await self._audit.attempt(entry)
-            return False
-        # The request_id, which nobody else knows and nothing keeps, makes the digest useless for guessing a secret field.
-        body_digest = short_digest([act.request_id.lower(), act.method, act.resource, act.fields])
-        claim = await self._audit.attempt_claiming(entry, body_digest=body_digest)
-        if claim is None or claim.body_digest != body_digest:
-            await self._audit.outcome(entry, "INVALID_ARGUMENT", reason=RequestIdReused.reason)
-            raise RequestIdReused
-        return claim.succeeded
+
+async def _begin(recording: Recording, act: Act) -> bool:
+    """Record the attempt; whether the act has succeeded before. Raises RequestIdReused, Unavailable."""
+    if not act.request_id:
+        await recording.attempt()
+        return False
+    # The request_id, which nobody else knows and nothing keeps, makes the digest useless for guessing a secret field.
+    body_digest = short_digest([act.request_id.lower(), act.method, act.resource, act.fields])
+    claim = await recording.attempt_claiming(body_digest=body_digest)
+    if claim is None or claim.body_digest != body_digest:
+        raise RequestIdReused
+    return claim.succeeded

@@ -1,0 +1,134 @@
+"""What is done to a tenant is recorded before and after, and not done where it cannot be recorded. On both warehouses."""
+
+from typing import Any
+
+import pytest
+import structlog
+
+from common.errors import (
+    ConvergenceError,
+    KeyNotFound,
+    TenantNotFound,
+    TenantNotReady,
+    Terminal,
+    Transient,
+    Unavailable,
+)
+from common.rpc.caller import Caller
+from common.tenants.tenant import State
+from common.warehouse.warehouse import Job, Warehouse
+from tenant_service.acts import Turn
+from tests.clock import FakeClock
+from tests.unit.tenant_service.acts_bench import ADMIN, Bench, new_tenant, noting, request_id
+
+
+class Refusing:
+    """A warehouse that takes no job with `part` in its id, after half a minute where that is for a passing cause."""
+
+    def __init__(self, warehouse: Warehouse, clock: FakeClock, part: str, error: ConvergenceError) -> None:
+        self._warehouse, self._clock, self._part, self._error = warehouse, clock, part, error
+
+    async def submit(self, job: Job) -> None:
+        if self._part in job.job_id:
+            await self._clock.advance(31)
+            raise self._error
+        await self._warehouse.submit(job)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+
+@pytest.mark.parametrize("given", [None, request_id()], ids=["without request_id", "with request_id"])
+async def test_an_act_is_recorded_before_it_is_done_and_again_when_it_has_ended(
+    bench: Bench, given: str | None
+) -> None:
+    async def done(turn: Turn) -> str:
+        assert ("ATTEMPT", None, None) in await bench.phases()
+        assert not [row for row in await bench.rows() if row["phase"] == "OUTCOME"]
+        await bench.clock.advance(1)
+        return turn.tenant.tenant_id
+
+    act = bench.act(resource="key_2", request_id=given or "")
+    with structlog.contextvars.bound_contextvars(correlation_id="together"), structlog.testing.capture_logs() as logs:
+        assert await bench.acts().do(Caller("key_1", bench.tenant_id), act, done) == bench.tenant_id
+
+    attempt, outcome = [row for row in await bench.rows() if row["phase"] != "CLAIM"]
+    assert (attempt["phase"], outcome["phase"], outcome["outcome"], outcome["reason"]) == (
+        "ATTEMPT",
+        "OUTCOME",
+        "OK",
+        None,
+    )
+    for row in (attempt, outcome):
+        assert row["method"] == "/convergence.tenant.v1.TenantService/CreateKey"
+        assert (row["tenant_id"], row["principal"], row["resource"]) == (bench.tenant_id, "key_1", "key_2")
+        assert (row["audit_id"], row["correlation_id"]) == (attempt["audit_id"], "together")
+    told = [
+        (log["phase"], log["outcome"], log["audit_id"], log["tenant_id"]) for log in logs if log["event"] == "audit"
+    ]
+    assert told == [
+        ("ATTEMPT", None, attempt["audit_id"], bench.tenant_id),
+        ("OUTCOME", "OK", attempt["audit_id"], bench.tenant_id),
+    ]
+
+
+@pytest.mark.parametrize("error", [Transient("away"), Terminal("refused")], ids=["away", "refused"])
+@pytest.mark.parametrize(("given", "part"), [("", "_attempt"), (request_id(), "claim_")], ids=["without id", "with id"])
+async def test_what_cannot_be_recorded_is_not_done(
+    bench: Bench, error: ConvergenceError, given: str, part: str
+) -> None:
+    turns: list[Turn] = []
+    refusing = Refusing(bench.warehouse, bench.clock, part, error)
+    with structlog.testing.capture_logs() as logs, pytest.raises(Unavailable):
+        await bench.acts(refusing).do(ADMIN, bench.act(request_id=given), noting(turns))
+    assert (turns, await bench.rows()) == ([], [])
+    assert [(log["phase"], log["outcome"]) for log in logs if log["event"] == "audit"] == [
+        ("ATTEMPT", None),
+        ("OUTCOME", "UNAVAILABLE"),
+    ]
+
+
+async def test_an_outcome_that_cannot_be_recorded_takes_no_answer_back(bench: Bench) -> None:
+    refusing = Refusing(bench.warehouse, bench.clock, "_outcome", Transient("away"))
+    with structlog.testing.capture_logs() as logs:
+        assert await bench.acts(refusing).do(ADMIN, bench.act(), noting([])) == "done"
+    assert await bench.phases() == [("ATTEMPT", None, None)]
+    assert [log["error"] for log in logs if log["event"] == "an outcome is not recorded"] == ["Transient"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "reason"),
+    [
+        (KeyNotFound(), "NOT_FOUND", "KEY_NOT_FOUND"),
+        (Transient("away"), "UNAVAILABLE", "STATEMENT_FAILED"),
+        (ZeroDivisionError("secret"), "INTERNAL", "INTERNAL"),
+    ],
+    ids=["refused", "away", "unforeseen"],
+)
+async def test_a_failed_act_is_recorded_with_its_status_and_reason(
+    bench: Bench, error: Exception, outcome: str, reason: str
+) -> None:
+    async def fail(turn: Turn) -> str:
+        raise error
+
+    with pytest.raises(type(error)):
+        await bench.acts().do(ADMIN, bench.act(), fail)
+    assert await bench.phases() == [("ATTEMPT", None, None), ("OUTCOME", outcome, reason)]
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("creating", TenantNotReady), ("deleting", TenantNotFound), ("deleted", TenantNotFound)]
+)
+async def test_nothing_is_done_or_recorded_on_a_tenant_that_is_not_in_use(
+    bench: Bench, state: State, error: type[ConvergenceError]
+) -> None:
+    turns: list[Turn] = []
+    tenant_id = await new_tenant(bench.warehouse, state)
+    with pytest.raises(error):
+        await bench.acts().do(ADMIN, bench.act(tenant_id=tenant_id), noting(turns))
+    assert (turns, await bench.rows(tenant_id)) == ([], [])
+
+
+async def test_a_suspended_tenant_can_be_acted_on(bench: Bench) -> None:
+    tenant_id = await new_tenant(bench.warehouse, "suspended")
+    assert await bench.acts().do(ADMIN, bench.act(tenant_id=tenant_id), noting([])) == "done"
