@@ -14,7 +14,8 @@
     |   + TenantExists, DatasetTaken
     + FailedPrecondition      -> FAILED_PRECONDITION
     |   + TemplateInvalid, TenantNotReady, TenantSuspended, TenantInUse, SourceNotGranted,
-    |     DependencyRefused, DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable
+    |     DependencyRefused, DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable,
+    |     TenantSchemaConflict
     + Aborted                 -> ABORTED               somebody else was first
     |   + RotationInProgress, ConcurrentChange
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done

@@ -43,6 +43,7 @@ class _OnboardingFile(Strict):
     description: str
     dataset: _Dataset
     tables: tuple[_PathName, ...]
+    schema_version: int = Field(ge=1)
     key: _Key
     sources: dict[_PathName, str] = Field({})
     dryrun: _DryRun
@@ -51,12 +52,13 @@ class _OnboardingFile(Strict):
 @dataclass(frozen=True, slots=True)
 class OnboardingTemplate:
     """What a new tenant is given: where its dataset lies and how it is labelled, its metadata tables by name in the order of their
-    creation, the scopes of its first key, the template that proves it."""
+    creation and the version that they are together, the scopes of its first key, the template that proves it."""
 
     description: str
     location: str
     labels: Mapping[str, str]
     tables: Mapping[str, TableSpec]
+    schema_version: int
     scopes: tuple[str, ...]
     dry_run: TemplateName
     _sources: Mapping[str, str]
@@ -78,6 +80,7 @@ def load_onboarding_template(configs_dir: Path) -> OnboardingTemplate:
         location=file.dataset.location,
         labels=file.dataset.labels,
         tables=_tables(source, configs_dir, file.tables),
+        schema_version=file.schema_version,
         scopes=file.key.scopes,
         dry_run=TemplateName(file.dryrun.provider, file.dryrun.domain, file.dryrun.template_name),
         _sources=file.sources,

@@ -37,7 +37,7 @@ class TenantRecord:
     @property
     def schema_version(self) -> int:
         """The version of its metadata tables."""
-        return int(self.dataset.labels.get(SCHEMA, "1"))
+        return schema_version_of(self.dataset)
 
 
 def tenant_of(dataset: Dataset) -> TenantRecord | None:
@@ -49,6 +49,12 @@ def tenant_of(dataset: Dataset) -> TenantRecord | None:
         if state == known:
             return TenantRecord(dataset.dataset_id, known, dataset)
     return TenantRecord(dataset.dataset_id, "creating", dataset)
+
+
+def schema_version_of(dataset: Dataset) -> int:
+    """The version of a dataset's metadata tables; 1, the lowest, where no label of ours says so."""
+    text = dataset.labels.get(SCHEMA, "")
+    return int(text) if text.isdecimal() else 1
 
 
 def tenant_labels(state: State, *, claim: str, request: str, body: str) -> Mapping[str, str]:

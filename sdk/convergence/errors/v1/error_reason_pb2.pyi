@@ -77,8 +77,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     TENANT_IN_USE: _ErrorReason.ValueType  # 48
     """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
     TENANT_SCHEMA_CONFLICT: _ErrorReason.ValueType  # 49
-    """FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: nothing was changed,
-    and an operator has to act. The log names table and column.
+    """FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: an operator has to
+    act. The log names table and column.
     """
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 50
     """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
@@ -159,8 +159,8 @@ DECRYPTION_FAILED: ErrorReason.ValueType  # 47
 TENANT_IN_USE: ErrorReason.ValueType  # 48
 """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
 TENANT_SCHEMA_CONFLICT: ErrorReason.ValueType  # 49
-"""FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: nothing was changed,
-and an operator has to act. The log names table and column.
+"""FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: an operator has to
+act. The log names table and column.
 """
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 50
 """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""

@@ -51,10 +51,12 @@ def test_only_the_tables_that_grow_with_runs_are_partitioned_and_clustered() -> 
         ("managed_by: convergence", "managed_by: A", 6, "managed_by: String should match pattern"),
         ("[api_keys, ", "[", 8, "api_keys is missing"),
         ("[api_keys, ", "[api_keys, nope, ", 8, "the schema of nope does not load"),
-        ('"runs:read"', '"runs:all"', 10, "Input should be 'runs:read'"),
-        ("{tenant_id}.gcp", "{tenant}.gcp", 12, "unknown placeholder {tenant}"),
-        ("{tenant_id}.gcp", "{tenant_id}", 12, "expected dataset.table"),
-        ("domain: example, ", "", 15, "'domain' is missing"),
+        ("schema_version: 2", "schema_version: 0", 10, "greater than or equal to 1"),
+        ("schema_version: 2\n", "", 2, "'schema_version' is missing"),
+        ('"runs:read"', '"runs:all"', 12, "Input should be 'runs:read'"),
+        ("{tenant_id}.gcp", "{tenant}.gcp", 14, "unknown placeholder {tenant}"),
+        ("{tenant_id}.gcp", "{tenant_id}", 14, "expected dataset.table"),
+        ("domain: example, ", "", 17, "'domain' is missing"),
     ],
 )
 def test_a_faulty_onboarding_template_is_refused_with_its_line(
