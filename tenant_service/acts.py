@@ -12,6 +12,7 @@ from common.rpc.caller import Caller
 from common.tenants.tenant import TenantRecord
 from common.warehouse.warehouse import Warehouse
 from tenant_service.get_tenant import require_tenant
+from tenant_service.schema import Schema
 
 T = TypeVar("T")
 _SERVICE = "/convergence.tenant.v1.TenantService"
@@ -44,14 +45,16 @@ class Turn:
 class Acts:
     """Does acts. One for the process."""
 
-    def __init__(self, warehouse: Warehouse, audit: AuditLog) -> None:
+    def __init__(self, warehouse: Warehouse, audit: AuditLog, schema: Schema) -> None:
         self._warehouse = warehouse
         self._audit = audit
+        self._schema = schema
 
     async def do(self, caller: Caller, act: Act, done: Callable[[Turn], Awaitable[T]]) -> T:
         """Have it `done` for a caller who may have it done, once the attempt is recorded; then record how it ended.
 
-        Raises TenantNotFound, TenantNotReady, RequestIdReused, Unavailable (it could not be recorded: nothing happened) and what `done`
+        The tables of a tenant of an earlier version are brought up first, so that it can be recorded. Raises TenantNotFound,
+        TenantNotReady, TenantSchemaConflict, RequestIdReused, Unavailable (it could not be recorded: nothing happened) and what `done`
         raises. `done` is called again for a repeated request: it finds what it did before, and answers from it.
         """
         tenant = await require_tenant(self._warehouse, act.tenant_id)
@@ -65,6 +68,7 @@ class Acts:
             request_digest=request_digest,
         )
         async with self._audit.recording(entry) as recording:
+            await self._schema.bring_up(tenant)
             repeated = await _begin(recording, act)
             return await done(Turn(tenant, request_digest or entry.audit_id, repeated))
 

@@ -26,6 +26,7 @@ from tenant_service.get_tenant import GetTenant
 from tenant_service.onboard import Onboard
 from tenant_service.onboarding_key import OnboardingKey
 from tenant_service.pipeline_client import PipelineClient
+from tenant_service.schema import Schema
 from tenant_service.servicer import TenantServicer, UseCases
 from tenant_service.set_sources import SetSources
 from tenant_service.settings import TenantServiceSettings
@@ -52,17 +53,20 @@ def wire(
     template = load_onboarding_template(settings.configs_dir)
     effects = Effects(warehouse, clock)
     audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
-    acts = Acts(warehouse, audit)
+    schema = Schema(warehouse, template.tables, template.schema_version)
+    acts = Acts(warehouse, audit, schema)
     verifier = open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), clock)
     use_cases = UseCases(
         onboard=Onboard(
             warehouse=warehouse,
             own_project=settings.project,
             template=template,
-            claims=Claims(warehouse),
+            claims=Claims(warehouse, clock),
             key=OnboardingKey(effects=effects, keys=KeyStore(warehouse), cipher=cipher, clock=clock),
             dry_run=DryRun(runner, template.dry_run, clock),
             effects=effects,
+            audit=audit,
+            schema=schema,
         ),
         get_tenant=GetTenant(warehouse),
         set_sources=SetSources(warehouse=warehouse, own_project=settings.project, acts=acts, effects=effects),

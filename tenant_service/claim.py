@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from common.audit import REQUEST_ID_LIFETIME
+from common.clock import Clock
 from common.digest import short_digest
 from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists
-from common.tenants.tenant import BODY, CLAIM, REQUEST, STATE, TenantRecord, tenant_labels, tenant_of
+from common.tenants.tenant import BODY, CLAIM, REQUEST, SCHEMA, STATE, TenantRecord, tenant_labels, tenant_of
 from common.warehouse.warehouse import Dataset, Warehouse
 
 
@@ -32,15 +34,17 @@ class RequestDigests:
 class Claims:
     """The datasets of tenants, from claim to readiness."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, clock: Clock) -> None:
         self._warehouse = warehouse
+        self._clock = clock
 
     async def claim(
         self, tenant_id: str, request: RequestDigests, *, location: str, labels: Mapping[str, str], description: str
     ) -> TenantRecord:
         """Create the tenant's dataset, or find the one that this request may complete or answer from.
 
-        Raises DatasetTaken, TenantExists (it was onboarded by another request), RequestIdReused (by this one, asking for something else).
+        Raises DatasetTaken, TenantExists (it was onboarded by another request, or is older than a request_id is remembered),
+        RequestIdReused (it was by this one, asking for something else). One that is half made can be completed at any age.
         """
         labels_of_ours = tenant_labels("creating", claim=request.identity, request=request.identity, body=request.body)
         try:
@@ -51,14 +55,15 @@ class Claims:
             return await self._take_up(tenant_id, request)
         return TenantRecord(tenant_id, "creating", dataset)
 
-    async def make_ready(self, tenant_id: str) -> None:
-        """Take the tenant from creating to ready, whatever else changed its labels meanwhile. One that has come further stays."""
+    async def make_ready(self, tenant_id: str, *, schema_version: int) -> None:
+        """Take the tenant, whose tables are at this version, from creating to ready, whatever else changed its labels meanwhile. One that
+        has come further stays."""
         while True:
             dataset = await self._warehouse.get_dataset(tenant_id)
             if dataset.labels.get(STATE) != "creating":
                 return
             try:
-                await self._warehouse.set_labels(dataset, {STATE: "ready"})
+                await self._warehouse.set_labels(dataset, {STATE: "ready", SCHEMA: str(schema_version)})
             except PreconditionLost:
                 continue
             return
@@ -69,7 +74,7 @@ class Claims:
             tenant = tenant_of(dataset)
             if tenant is None:
                 raise DatasetTaken("A dataset of that name exists that is no tenant's")
-            if dataset.labels.get(REQUEST) == request.identity and tenant.state != "deleted":
+            if self._answers(dataset, request) and tenant.state not in ("deleting", "deleted"):
                 if dataset.labels.get(BODY) != request.body:
                     raise RequestIdReused
                 return tenant
@@ -80,6 +85,11 @@ class Claims:
             except PreconditionLost:
                 continue
             return TenantRecord(tenant_id, "creating", dataset)
+
+    def _answers(self, dataset: Dataset, request: RequestDigests) -> bool:
+        """Whether the dataset came to be by this request, so lately that its request_id is still remembered."""
+        age = self._clock.now() - dataset.create_time
+        return dataset.labels.get(REQUEST) == request.identity and age < REQUEST_ID_LIFETIME
 
 
 def claim_of(dataset: Dataset) -> str:

@@ -3,12 +3,9 @@
 Every step can be repeated, by anybody and at the same time: an onboarding that was cut off is completed by calling again.
 """
 
-import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from common.errors import ObjectExists
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.secret import Secret
@@ -21,10 +18,12 @@ from common.warehouse.warehouse import TableRef, Warehouse
 from tenant_service.claim import Claims, RequestDigests, claim_of
 from tenant_service.dry_run import DryRun, DryRunStatus
 from tenant_service.onboarding_key import OnboardingKey
+from tenant_service.schema import Schema
 from tenant_service.source_tables import parse_sources, require_grantable
 
 TABLES_REPORTED = ("api_keys", "cloud_credentials", "pipeline_runs", "step_logs", "dq_results")
 """The metadata tables that an onboarding names; the onboarding template lists others beside them."""
+_METHOD = "/convergence.tenant.v1.TenantService/Onboard"
 _DRY_RUN_SETTING = "dry_run_status"
 
 
@@ -50,6 +49,7 @@ class Onboard:
         key: OnboardingKey,
         dry_run: DryRun,
         effects: Effects,
+        schema: Schema,
     ) -> None:
         self._warehouse = warehouse
         self._own_project = own_project
@@ -58,22 +58,30 @@ class Onboard:
         self._key = key
         self._dry_run = dry_run
         self._effects = effects
+        self._schema = schema
 
     async def __call__(
         self, caller: Caller, *, tenant_id: str, sources: Mapping[str, str], request_id: str
     ) -> Onboarded:
         """Onboard a tenant, complete its onboarding, or answer again.
 
-        Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantExists, DatasetTaken, Transient, Unavailable, DependencyRefused.
+        Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantExists, DatasetTaken, TenantSchemaConflict, Transient, Unavailable,
+        DependencyRefused.
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
         fields.request_id(request_id)
         granted = parse_sources(fields, sources, own_project=self._own_project)
         fields.require_valid()
-        await require_grantable(self._warehouse, granted)
-
         request = RequestDigests.of(principal=caller.principal, request_id=request_id, sources=sources)
+        entry = AuditEntry(uuid.uuid4().hex, tenant_id, _METHOD, caller.principal)
+        async with self._audit.recording(entry) as recording:
+            await require_grantable(self._warehouse, granted)
+            return await self._onboard(caller, tenant_id, request, granted, recording)
+
+    async def _onboard(
+        self, caller: Caller, tenant_id: str, request: RequestDigests, granted: Sources, recording: Recording
+    ) -> Onboarded:
         tenant = await self._claims.claim(
             tenant_id,
             request,
@@ -83,25 +91,20 @@ class Onboard:
         )
         claim = claim_of(tenant.dataset)
         if tenant.state == "creating":
-            await self._create_tables(tenant_id)
+            await self._schema.complete(tenant_id)
+        else:
+            await self._schema.bring_up(tenant)
         key = await self._key.obtain(tenant_id, claim=claim, scopes=self._template.scopes, principal=caller.principal)
         if tenant.state == "creating":
             await self._make_ready(caller, tenant, request, granted or self._default_sources(tenant_id))
         return Onboarded(tenant_id, key, await self._dry_run_once(caller, tenant_id, key, claim=claim))
-
-    async def _create_tables(self, tenant_id: str) -> None:
-        async def create(name: str) -> None:
-            with suppress(ObjectExists):
-                await self._warehouse.create_table(TableRef(tenant_id, name), self._template.tables[name])
-
-        await asyncio.gather(*(create(name) for name in self._template.tables))
 
     async def _make_ready(
         self, caller: Caller, tenant: TenantRecord, request: RequestDigests, sources: Sources
     ) -> None:
         statement = sources_statement(tenant.tenant_id, sources, principal=caller.principal)
         await self._effects.run(f"onboard_{tenant.tenant_id}_{request.identity}_sources", statement)
-        await self._claims.make_ready(tenant.tenant_id)
+        await self._claims.make_ready(tenant.tenant_id, schema_version=self._schema.version)
 
     async def _dry_run_once(self, caller: Caller, tenant_id: str, key: Secret, *, claim: str) -> DryRunStatus:
         """The dry run's status: as it was kept, or after running it now."""

@@ -24,6 +24,7 @@ def tenant_to_proto(view: TenantView) -> tenant_pb2.Tenant:
         tenant_id=view.tenant.tenant_id,
         state=tenant_pb2.Tenant.State.Value(view.tenant.state.upper()),
         location=view.tenant.dataset.location,
+        schema_version=view.tenant.schema_version,
         sources={name: str(table) for name, table in view.sources.items()},
     )
     tenant.create_time.FromDatetime(view.tenant.dataset.create_time)
