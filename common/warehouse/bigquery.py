@@ -130,8 +130,17 @@ class BigQueryWarehouse:
                 return
         raise Transient("Others changed the table each time that its columns were to be added")
 
+    async def list_tables(self, dataset_id: str) -> Sequence[TableRef]:
+        """Every table and view of a dataset: tables.list knows both. Raises ObjectNotFound."""
+        name = bigquery.DatasetReference(self._client.project, dataset_id)
+
+        def listed(**limits: Any) -> list[TableRef]:
+            return [TableRef(dataset_id, item.table_id) for item in self._client.list_tables(name, **limits)]
+
+        return await self._calls.run(listed)
+
     async def delete_table(self, ref: TableRef) -> None:
-        """Delete a table; one that does not exist is no error."""
+        """Delete a table or view; one that does not exist is no error."""
         with suppress(ObjectNotFound):
             await self._calls.run(self._client.delete_table, self._reference(ref))
 

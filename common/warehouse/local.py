@@ -83,8 +83,12 @@ class LocalWarehouse:
         """Add the columns that the table lacks. Raises ObjectNotFound, Terminal for one that is REQUIRED."""
         await self._ask(wire.AddColumns(ref, tuple(columns)))
 
+    async def list_tables(self, dataset_id: str) -> Sequence[TableRef]:
+        """Every table and view of a dataset. Raises ObjectNotFound."""
+        return wire.decode(list[TableRef], await self._ask(wire.ListTables(dataset_id)))
+
     async def delete_table(self, ref: TableRef) -> None:
-        """Delete a table; one that does not exist is no error."""
+        """Delete a table or view; one that does not exist is no error."""
         await self._ask(wire.DeleteTable(ref))
 
     async def list_rows(self, ref: TableRef) -> Sequence[Row]:

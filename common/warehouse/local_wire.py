@@ -100,6 +100,13 @@ class AddColumns:
 
 
 @dataclass(frozen=True, slots=True)
+class ListTables:
+    """Answers a list of TableRef."""
+
+    dataset_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteTable:
     """Answers nothing."""
 

@@ -226,8 +226,12 @@ class Warehouse(Protocol):
         """
         ...
 
+    async def list_tables(self, dataset_id: str) -> Sequence[TableRef]:
+        """Every table and view of a dataset, in no order, but for those that have expired. Raises ObjectNotFound."""
+        ...
+
     async def delete_table(self, ref: TableRef) -> None:
-        """Delete a table; one that does not exist is no error."""
+        """Delete a table or view; one that does not exist is no error."""
         ...
 
     async def list_rows(self, ref: TableRef) -> Sequence[Row]:

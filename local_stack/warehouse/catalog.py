@@ -142,6 +142,16 @@ class Catalog:
         spec, expire_time = self.find(ref)
         return Table(ref, spec, self.count(ref), expire_time)
 
+    def list_tables(self, dataset_id: str) -> list[TableRef]:
+        """Every table of a dataset that has not expired, by name; there are no views. Raises ObjectNotFound."""
+        self.get_dataset(dataset_id)
+        select = (
+            f"SELECT dataset_id, table_id FROM {METADATA}.tables WHERE dataset_id = ? "
+            "AND (expire_time IS NULL OR expire_time > ?) ORDER BY table_id"
+        )
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            return [TableRef(*row) for row in cursor.execute(select, [dataset_id, self._clock.now()]).fetchall()]
+
     def count(self, ref: TableRef) -> int:
         """The rows of a table that exists."""
         with contextlib.closing(self._database.cursor()) as cursor, translated():

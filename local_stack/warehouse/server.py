@@ -87,6 +87,7 @@ def _actions(engine: Engine) -> dict[str, tuple[type, Handler]]:
         wire.CreateTable: lambda r: catalog.create_table(r.ref, r.spec),
         wire.GetTable: lambda r: catalog.get_table(r.ref),
         wire.AddColumns: lambda r: catalog.add_columns(r.ref, r.columns),
+        wire.ListTables: lambda r: catalog.list_tables(r.dataset_id),
         wire.DeleteTable: lambda r: catalog.delete_table(r.ref),
         wire.SubmitQuery: lambda r: jobs.submit(_native(r.job)),
         wire.SubmitReplace: lambda r: jobs.submit(r.job),

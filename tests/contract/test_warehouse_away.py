@@ -50,6 +50,7 @@ async def test_every_method_is_transient_within_seconds(away: Warehouse) -> None
         "list_datasets": away.list_datasets(label="convergence"),
         "create_table": away.create_table(TABLE, TableSpec((Column("id", "INT64"),))),
         "get_table": away.get_table(TABLE),
+        "list_tables": away.list_tables("acme"),
         "delete_table": away.delete_table(TABLE),
         "list_rows": away.list_rows(TABLE),
         "submit": away.submit(QueryJob("job-1", SELECT)),

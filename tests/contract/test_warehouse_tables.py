@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from common.errors import ObjectExists, ObjectNotFound
-from common.warehouse.warehouse import Column, TableRef, TableSpec, Warehouse
-from tests.contract.work import execute
+from common.warehouse.warehouse import Column, Destination, QueryJob, Statement, TableRef, TableSpec, Warehouse
+from tests.contract.work import execute, finish, new_id
+from tests.stubs.bigquery import LOCATION
 
 SPEC = TableSpec(
     columns=(
@@ -104,3 +106,34 @@ async def test_a_row_is_listed_as_soon_as_its_statement_is_done(warehouse: Wareh
     for n in range(5):
         await execute(warehouse, f"INSERT INTO `{ref}` (id, name) VALUES ({n}, 'key')")
         assert len(await warehouse.list_rows(ref)) == n + 1
+
+
+async def test_the_listing_of_a_dataset_holds_every_table_of_it_and_no_other(
+    warehouse: Warehouse, dataset: str
+) -> None:
+    neighbour = f"{dataset}_2"
+    await warehouse.create_dataset(neighbour, location=LOCATION, labels={})
+    await warehouse.create_table(TableRef(neighbour, "not_listed"), SMALL)
+    assert list(await warehouse.list_tables(dataset)) == []
+    refs = {TableRef(dataset, name) for name in ("costs", "_stage_1_load", *(f"more_{n}" for n in range(58)))}
+    await asyncio.gather(*(warehouse.create_table(ref, SMALL) for ref in refs))
+    listed = await warehouse.list_tables(dataset)
+    assert (set(listed), len(listed)) == (refs, 60), "whatever the pages of the vendor's listing"
+    await warehouse.delete_table(TableRef(dataset, "costs"))
+    assert set(await warehouse.list_tables(dataset)) == refs - {TableRef(dataset, "costs")}
+
+
+async def test_a_table_that_a_job_made_is_listed_also_where_it_will_expire(warehouse: Warehouse, dataset: str) -> None:
+    refs = {
+        TableRef(dataset, "kept"): None,
+        TableRef(dataset, "_stage_1_load"): datetime.now(UTC) + timedelta(hours=1),
+    }
+    for ref, expire_time in refs.items():
+        destination = Destination(ref, expire_time=expire_time)
+        await finish(warehouse, QueryJob(new_id(), Statement("SELECT 1 AS id"), destination))
+    assert set(await warehouse.list_tables(dataset)) == refs.keys()
+
+
+async def test_the_tables_of_an_unknown_dataset_are_not_found(warehouse: Warehouse) -> None:
+    with pytest.raises(ObjectNotFound):
+        await warehouse.list_tables("no_such_dataset")

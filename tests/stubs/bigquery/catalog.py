@@ -10,9 +10,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
-from common.warehouse.warehouse import Column, TableRef
+from common.warehouse.warehouse import Column, Statement, TableRef
+from local_stack.warehouse.transpile import transpile
 from tests.stubs.bigquery import cells
 from tests.stubs.bigquery.answers import ApiError
 from tests.stubs.bigquery.engine import Engine, in_day
@@ -36,6 +37,7 @@ class StoredTable:
     partition_column: str | None
     resource: dict[str, Any]
     etag: str = field(default_factory=lambda: uuid.uuid4().hex)
+    kind: Literal["TABLE", "VIEW"] = "TABLE"
 
     @property
     def expired(self) -> bool:
@@ -103,20 +105,40 @@ class Catalog:
             self._dataset(dataset)
             if self.find(ref):
                 raise ApiError("duplicate", f"Already Exists: Table {self.project}:{ref}")
+            if "view" in body:
+                self._create_view(ref, body["view"]["query"])
+                return self.get_table(ref)
             columns = cells.columns(body["schema"]["fields"])
             self._engine.create_table(ref, columns)
             self.put(ref, columns, body)
             return self.get_table(ref)
+
+    def _create_view(self, ref: TableRef, query: str) -> None:
+        self._engine.create_view(ref, transpile(Statement(query), project=self.project, schema=self.schema()))
+        self._tables[ref] = StoredTable(self._engine.columns(ref), None, {"creationTime": _now()}, kind="VIEW")
+
+    def list_tables(self, dataset: str) -> list[dict[str, Any]]:
+        """Tables and views, with little of what is known of them."""
+        with self._lock:
+            self._dataset(dataset)
+            return [
+                {"tableReference": self._reference(ref), "type": stored.kind}
+                for ref, stored in sorted(self._tables.items(), key=lambda item: item[0].table)
+                if ref.dataset == dataset and not stored.expired
+            ]
+
+    def _reference(self, ref: TableRef) -> dict[str, str]:
+        return {"projectId": self.project, "datasetId": ref.dataset, "tableId": ref.table}
 
     def get_table(self, ref: TableRef) -> dict[str, Any]:
         with self._lock:
             stored = self.table(ref)
             return {
                 **stored.resource,
-                "tableReference": {"projectId": self.project, "datasetId": ref.dataset, "tableId": ref.table},
+                "tableReference": self._reference(ref),
                 "schema": {"fields": cells.fields(stored.columns)},
                 "numRows": str(self._engine.count(ref)),
-                "type": "TABLE",
+                "type": stored.kind,
                 "etag": self._etag(ref, stored),
             }
 
@@ -159,7 +181,7 @@ class Catalog:
                     f'DELETE FROM "{ref.dataset}"."{ref.table}" WHERE {in_day(stored.partition_column, day)}'
                 )
                 return
-            self._engine.drop_table(ref)
+            self._engine.drop_table(ref, stored.kind)
             del self._tables[ref]
 
     def put(self, ref: TableRef, columns: tuple[Column, ...], layout: Mapping[str, Any]) -> None:

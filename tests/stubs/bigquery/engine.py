@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -40,9 +40,13 @@ class Engine:
                     f"ALTER TABLE {_name(ref)} ADD COLUMN {quote(column.name)} {duckdb_type(column)}"
                 )
 
-    def drop_table(self, ref: TableRef) -> None:
+    def create_view(self, ref: TableRef, translation: Translation) -> None:
         with self._writing:
-            self._root.cursor().execute(f"DROP TABLE IF EXISTS {_name(ref)}")
+            self._root.cursor().execute(f"CREATE VIEW {_name(ref)} AS {translation.sql}")
+
+    def drop_table(self, ref: TableRef, kind: Literal["TABLE", "VIEW"] = "TABLE") -> None:
+        with self._writing:
+            self._root.cursor().execute(f"DROP {kind} IF EXISTS {_name(ref)}")
 
     def columns(self, ref: TableRef) -> tuple[Column, ...]:
         description = self._root.cursor().execute(f"SELECT * FROM {_name(ref)} LIMIT 0").description

@@ -6,7 +6,7 @@ from typing import Literal
 
 Method = Literal[
     "datasets.insert", "datasets.get", "datasets.list", "datasets.patch",
-    "tables.insert", "tables.get", "tables.patch", "tables.delete", "tabledata.list",
+    "tables.insert", "tables.get", "tables.patch", "tables.list", "tables.delete", "tabledata.list",
     "jobs.insert", "jobs.get", "jobs.cancel",
 ]  # fmt: skip
 

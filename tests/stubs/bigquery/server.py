@@ -18,7 +18,8 @@ from tests.stubs.bigquery.jobs import Jobs
 
 PAGE_ROWS = 5000
 """Rows of a page where the caller does not say."""
-PAGE_DATASETS = 50
+PAGE_ITEMS = 50
+"""Datasets or tables of a page where the caller does not say."""
 
 
 class BigQueryStub:
@@ -62,6 +63,7 @@ class BigQueryStub:
             "tables.insert": lambda r: catalog.insert_table(r.path["dataset"], r.body),
             "tables.get": lambda r: catalog.get_table(r.table),
             "tables.patch": lambda r: catalog.patch_table(r.table, r.body, r.if_match),
+            "tables.list": self._list_tables,
             "tables.delete": self._delete_table,
             "tabledata.list": self._list_rows,
             "jobs.insert": lambda r: jobs.insert(r.body),
@@ -71,10 +73,10 @@ class BigQueryStub:
 
     def _list_datasets(self, request: "_Request") -> dict[str, Any]:
         label = request.query.get("filter", "").removeprefix("labels.") or None
-        found = self._catalog.list_datasets(label)
-        start = int(request.query.get("pageToken", 0))
-        end = start + int(request.query.get("maxResults", PAGE_DATASETS))
-        return {"datasets": found[start:end], **({"nextPageToken": str(end)} if end < len(found) else {})}
+        return _page("datasets", self._catalog.list_datasets(label), request)
+
+    def _list_tables(self, request: "_Request") -> dict[str, Any]:
+        return _page("tables", self._catalog.list_tables(request.path["dataset"]), request)
 
     def _delete_table(self, request: "_Request") -> dict[str, Any]:
         self._catalog.delete_table(request.path["dataset"], request.path["table"])
@@ -108,6 +110,13 @@ class _Request:
         return TableRef(self.path["dataset"], self.path["table"])
 
 
+def _page(name: str, items: list[dict[str, Any]], request: _Request) -> dict[str, Any]:
+    """One page of a listing, under its name."""
+    start = int(request.query.get("pageToken", 0))
+    end = start + int(request.query.get("maxResults", PAGE_ITEMS))
+    return {name: items[start:end], **({"nextPageToken": str(end)} if end < len(items) else {})}
+
+
 _PROJECT = r"/bigquery/v2/projects/[^/]+"
 _DATASET = _PROJECT + r"/datasets/(?P<dataset>[^/]+)"
 _TABLE = _DATASET + r"/tables/(?P<table>[^/]+)"
@@ -118,6 +127,7 @@ ROUTES: list[tuple[str, re.Pattern[str], Method]] = [
     ("GET", re.compile(_DATASET), "datasets.get"),
     ("PATCH", re.compile(_DATASET), "datasets.patch"),
     ("POST", re.compile(_DATASET + "/tables"), "tables.insert"),
+    ("GET", re.compile(_DATASET + "/tables"), "tables.list"),
     ("GET", re.compile(_TABLE), "tables.get"),
     ("PATCH", re.compile(_TABLE), "tables.patch"),
     ("DELETE", re.compile(_TABLE), "tables.delete"),

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+import requests
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, PreconditionLost, Terminal, Transient
 from common.warehouse.bigquery import BigQueryWarehouse
@@ -31,6 +32,17 @@ async def stage(warehouse: BigQueryWarehouse, name: str, sql: str) -> TableRef:
 async def test_listing_rows_runs_no_job(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:
     await warehouse.list_rows(TABLE)
     assert stub.requests == ["tables.get", "tabledata.list"]
+
+
+async def test_a_view_is_listed_and_deleted_like_a_table(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:
+    view = TableRef(DATASET, "a_view")
+    body = {"tableReference": {"tableId": view.table}, "view": {"query": f"SELECT id FROM `{TABLE}`"}}
+    url = f"{stub.address}/bigquery/v2/projects/{stub.project}/datasets/{DATASET}/tables"
+    await asyncio.to_thread(lambda: requests.post(url, json=body, timeout=10).raise_for_status())
+    assert set(await warehouse.list_tables(DATASET)) == {TABLE, view}
+    await warehouse.delete_table(view)
+    assert list(await warehouse.list_tables(DATASET)) == [TABLE]
+    assert stub.requests[1:] == ["tables.list", "tables.delete", "tables.list"], "no job, nothing billed"
 
 
 async def test_a_passing_fault_is_ridden_out_within_one_call(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:

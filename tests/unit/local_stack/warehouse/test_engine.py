@@ -158,6 +158,7 @@ def test_an_expired_table_is_gone(engine: Engine) -> None:
     stage(engine, "a", "SELECT DATE '2025-01-01' AS day", expire_time=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(ObjectNotFound):
         engine.catalog.get_table(STAGE)
+    assert STAGE not in engine.catalog.list_tables(STAGE.dataset)
     assert engine.catalog.sweep() == 1
     assert engine.catalog.sweep() == 0
 
