@@ -14,6 +14,7 @@ from common.warehouse.effects import Effects
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Row, TableRef, Warehouse
 from tenant_service.acts import Act, Acts, Turn
+from tenant_service.schema import Schema
 from tests.clock import FakeClock
 
 ADMIN = Caller("admin:12345678", None)
@@ -49,7 +50,8 @@ class Bench:
 
 
 def acts_over(warehouse: Warehouse, clock: Clock) -> Acts:
-    return Acts(warehouse, AuditLog(warehouse, Effects(warehouse, clock), SPEC, clock))
+    audit = AuditLog(warehouse, Effects(warehouse, clock), SPEC, clock)
+    return Acts(warehouse, audit, Schema(warehouse, {AUDIT_TABLE: SPEC}, version=1))
 
 
 async def new_tenant(warehouse: Warehouse, state: State = "ready") -> str:
