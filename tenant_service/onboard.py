@@ -3,9 +3,11 @@
 Every step can be repeated, by anybody and at the same time: an onboarding that was cut off is completed by calling again.
 """
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from common.audit import AuditEntry, AuditLog, Recording
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.secret import Secret
@@ -49,6 +51,7 @@ class Onboard:
         key: OnboardingKey,
         dry_run: DryRun,
         effects: Effects,
+        audit: AuditLog,
         schema: Schema,
     ) -> None:
         self._warehouse = warehouse
@@ -58,6 +61,7 @@ class Onboard:
         self._key = key
         self._dry_run = dry_run
         self._effects = effects
+        self._audit = audit
         self._schema = schema
 
     async def __call__(
@@ -94,6 +98,7 @@ class Onboard:
             await self._schema.complete(tenant_id)
         else:
             await self._schema.bring_up(tenant)
+        await recording.attempt()  # no earlier: until here the name may be another's, or have no table to record it in
         key = await self._key.obtain(tenant_id, claim=claim, scopes=self._template.scopes, principal=caller.principal)
         if tenant.state == "creating":
             await self._make_ready(caller, tenant, request, granted or self._default_sources(tenant_id))

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 class FakeClock:
     """Implements common.clock.Clock. `sleep` returns once the test has advanced the clock far enough."""
 
-    def __init__(self) -> None:
-        self._start = datetime(2025, 11, 15, 12, tzinfo=UTC)
+    def __init__(self, *, now: datetime = datetime(2025, 11, 15, 12, 16, 40, tzinfo=UTC)) -> None:
+        self._start = now - timedelta(seconds=1000)
         self._elapsed = 1000.0
         self._moved = asyncio.Condition()
 

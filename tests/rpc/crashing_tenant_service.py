@@ -1,6 +1,6 @@
 """TenantService that dies by kill -9 right after its nth change to the warehouse: `python -m tests.rpc.crashing_tenant_service N`.
 
-Settings come from the environment, as for the real one.
+Settings come from the environment, as for the real one. Records in the audit log, which every call writes anew, are not counted.
 """
 
 import os
@@ -39,6 +39,8 @@ class Crashing:
 
         async def change(*args: Any, **kwargs: Any) -> Any:
             result = await method(*args, **kwargs)
+            if name == "submit" and args[0].job_id.startswith("audit_"):
+                return result
             self._left -= 1
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -79,6 +79,13 @@ async def test_an_onboarding_killed_after_each_of_its_changes_is_completed_by_ca
                         crashes += 1
     assert answer is not None
     assert crashes >= 6, "the dataset, the tables (made at once), the key, the sources, the state, the dry run's status"
+    audit = await warehouse.list_rows(TableRef(tenant_id, "audit_log"))
+    attempts = {row["audit_id"] for row in audit if row["phase"] == "ATTEMPT"}
+    (ended,) = [row["audit_id"] for row in audit if row["phase"] == "OUTCOME"]
+    assert ended in attempts
+    assert len(attempts) >= 4, (
+        "the key, the sources, the state, the dry run's status: each was begun by a call that did not end"
+    )
     (row,) = await warehouse.list_rows(TableRef(tenant_id, "api_keys"))
     assert row["key_hash"] == digest(answer.api_key)
     assert (await warehouse.get_dataset(tenant_id)).labels[STATE] == "ready"
