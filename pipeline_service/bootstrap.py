@@ -7,7 +7,7 @@ from functools import partial
 
 from temporalio.client import Client
 
-from common.authentication import open_directory, open_tenants, open_verifier
+from common.authentication import open_directory, open_tenants, open_usage, open_verifier
 from common.clock import Clock, SystemClock
 from common.rpc.server import Server
 from common.templates.catalog import Catalog
@@ -18,6 +18,7 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from pipeline_service.activities import Activities
+from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.get_run import GetRun
 from pipeline_service.list_templates import ListTemplates
 from pipeline_service.read_table import ReadTable
@@ -71,14 +72,18 @@ async def wired(
         requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
         records=records,
         warehouse=warehouse,
+        clock=clock,
+        settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
     )
 
+    usage = open_usage(settings, warehouse, clock)
     server = Server(
         settings,
         service_name=SERVICE_NAME,
         register=lambda server: add_PipelineServiceServicer_to_server(PipelineServicer(use_cases), server),
-        authenticator=open_verifier(settings, warehouse, directory, clock),
+        authenticator=open_verifier(settings, warehouse, directory, usage, clock),
         dependencies={"warehouse": partial(warehouse.list_datasets, label=MARK), "engine": engine.probe},
+        beside=usage.flushing(),
     )
     checks = Checks(warehouse, records, clock)
     steps = StepExecutor(
@@ -109,14 +114,19 @@ def _use_cases(
     requests: Requests,
     records: Records,
     warehouse: Warehouse,
+    clock: Clock,
+    settle_seconds: float,
 ) -> UseCases:
-    run_template = RunTemplate(catalog=catalog, tenants=tenants, engine=engine, requests=requests)
+    run_template = RunTemplate(catalog=catalog, tenants=tenants, engine=engine, requests=requests, clock=clock)
     get_run = GetRun(engine, records)
     return UseCases(
         run_template=run_template,
         run_pipeline=RunPipeline(run_template),
         get_run=get_run,
         watch_run=WatchRun(get_run, Watches(engine)),
+        cancel_runs=CancelRuns(
+            tenants=tenants, engine=engine, requests=requests, clock=clock, settle_seconds=settle_seconds
+        ),
         list_templates=ListTemplates(catalog),
         read_table=ReadTable(catalog, warehouse),
     )

@@ -3,7 +3,7 @@
 `temporal_engine.py` is its one adapter. Every method raises Unavailable when the engine is away, within a few seconds.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -31,8 +31,16 @@ class Started:
     already_running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """A run that has not ended, as a listing has it."""
+
+    workflow_id: str
+    engine_run_id: str
+
+
 class RunEngine(Protocol):
-    """Starts and shows runs."""
+    """Starts, shows and ends runs."""
 
     async def start(self, workflow_id: str, plan: Plan, *, start_id: str | None = None) -> Started:
         """Start a run, or join the one of that workflow that is active: of any number of concurrent calls one starts it.
@@ -47,6 +55,15 @@ class RunEngine(Protocol):
 
     async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
         """The earliest execution of the workflow that had not ended before `moment`; None where there is none."""
+        ...
+
+    async def active(self, tenant_id: str) -> Sequence[ActiveRun]:
+        """The tenant's runs that have not ended. The listing lags behind by a moment: one that has just started may be missing, one that
+        has just ended still be there."""
+        ...
+
+    async def cancel(self, run: ActiveRun) -> None:
+        """Ask a run to end as CANCELLED, which it does in its time; one that has ended is no error."""
         ...
 
     def changes(self, execution: Execution) -> AsyncGenerator[Run]:

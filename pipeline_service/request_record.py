@@ -52,10 +52,18 @@ class RequestLedger(Protocol):
         """Give the record its answer; one that has an answer keeps it."""
         ...
 
+    async def forget(self, key_prefix: str) -> None:
+        """Close the records whose keys begin with this, but for those that were opened a moment ago."""
+        ...
+
 
 def request_key(tenant_id: str, request_id: str) -> str:
     """The key of a record. The request id itself, which can replay a request, appears nowhere in the engine."""
-    return f"request/{tenant_id}/{hashlib.sha256(request_id.lower().encode()).hexdigest()}"
+    return f"{_key_prefix(tenant_id)}{hashlib.sha256(request_id.lower().encode()).hexdigest()}"
+
+
+def _key_prefix(tenant_id: str) -> str:
+    return f"request/{tenant_id}/"
 
 
 def digest_of(*fields: object) -> str:
@@ -106,6 +114,10 @@ class Requests:
         # Every call that acts for this record starts under the same id, so the engine lets one of them start.
         started = await self._engine.start(workflow_id, plan, start_id=start_id_of(opened.record_id))
         return await self._bound(key, started)
+
+    async def forget(self, tenant_id: str) -> None:
+        """Forget every request of a tenant, so that a repeat is a new request. Raises Unavailable; calling again is safe."""
+        await self._ledger.forget(_key_prefix(tenant_id))
 
     async def _bound(self, key: str, answer: Started) -> Started:
         await self._ledger.bind(key, answer)

@@ -37,5 +37,10 @@ def workflow_id_of(tenant_id: str, pipeline_logging_id: str) -> str | None:
     return _workflow_id(tenant_id, digits[:12] + digits[13:16])
 
 
+def workflow_id_prefix(tenant_id: str) -> str:
+    """What the workflow ids of a tenant's runs begin with, and no other's."""
+    return f"run/{tenant_id}/"
+
+
 def _workflow_id(tenant_id: str, digits: str) -> str:
-    return f"run/{tenant_id}/{digits}"
+    return workflow_id_prefix(tenant_id) + digits

@@ -10,6 +10,7 @@ from common.rpc.caller import current_caller
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
+from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.convert import (
     options_from_proto,
     rows_to_proto,
@@ -33,6 +34,7 @@ class UseCases:
     run_pipeline: RunPipeline
     get_run: GetRun
     watch_run: WatchRun
+    cancel_runs: CancelRuns
     list_templates: ListTemplates
     read_table: ReadTable
 
@@ -77,6 +79,11 @@ class PipelineServicer(PipelineServiceServicer):
         async with aclosing(runs):
             async for run in runs:
                 yield run_to_proto(run)
+
+    async def CancelRuns(self, request: pb2.CancelRunsRequest, context: Context) -> pb2.CancelRunsResponse:
+        """Cancel a stopped tenant's runs."""
+        cancelled = await self._use_cases.cancel_runs(current_caller(), tenant_id=request.tenant_id)
+        return pb2.CancelRunsResponse(cancelled_count=cancelled)
 
     async def ListTemplates(self, request: pb2.ListTemplatesRequest, context: Context) -> pb2.ListTemplatesResponse:
         """List templates."""

@@ -19,5 +19,8 @@ class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, C
     """The Temporal namespace of our workflows."""
     temporal_task_queue: str = Field("pipeline", min_length=1)
     """The task queue that connects runs with workers."""
+    cancel_margin_seconds: float = Field(5.0, ge=0, le=600)
+    """How much longer than the bound of a suspension CancelRuns looks for runs, in seconds: for calls that were let in within the bound and
+    start their run after it, and because the engine lists a run a moment after its start."""
     max_concurrent_steps: int = Field(100, ge=1, le=10_000)
     """Steps that this process executes at once; others wait in the engine."""

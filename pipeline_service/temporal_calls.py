@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TypeVar, cast
 
 from temporalio.api.common.v1 import Payload
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.errors import DependencyRefused, Unavailable
@@ -15,6 +15,8 @@ from common.errors import DependencyRefused, Unavailable
 T = TypeVar("T")
 
 CALL_TIMEOUT = timedelta(seconds=5)
+_LISTING_TIMEOUT = timedelta(seconds=30)
+"""For all pages of a listing."""
 
 _AWAY = (
     RPCStatusCode.UNAVAILABLE,
@@ -40,6 +42,16 @@ async def engine_call(timeout: timedelta = CALL_TIMEOUT) -> AsyncIterator[None]:
         if error.status in _REFUSED:
             raise DependencyRefused("The run engine refuses this service: an operator has to act") from error
         raise
+
+
+async def running(client: Client, id_prefix: str) -> list[WorkflowExecution]:
+    """The workflows that run under ids with this prefix, `[a-z0-9_/]+`. Raises Unavailable. The engine lists a workflow a moment after its
+    start, and as running until a moment after its end."""
+    async with engine_call(_LISTING_TIMEOUT):
+        listed = client.list_workflows(
+            f"ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{id_prefix}'", rpc_timeout=CALL_TIMEOUT
+        )
+        return [execution async for execution in listed]
 
 
 async def encode(client: Client, value: object) -> Payload:

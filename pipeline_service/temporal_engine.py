@@ -25,11 +25,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.errors import Unavailable
-from pipeline_service.engine import Execution, Started
+from pipeline_service.engine import ActiveRun, Execution, Started
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
-from pipeline_service.run_id import pipeline_logging_id_for
-from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call
+from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running
 from pipeline_service.temporal_names import HEADER_MEMO, RUN_WORKFLOW, STATE_MEMO
 
 _LONG_POLL = timedelta(seconds=30)
@@ -100,6 +100,21 @@ class TemporalEngine:
                 )
             earliest = min([latest, *listed.executions], key=lambda info: info.start_time.ToDatetime())
         return await self._describe(workflow_id, earliest.execution.run_id)
+
+    async def active(self, tenant_id: str) -> list[ActiveRun]:
+        """See RunEngine."""
+        listed = await running(self._client, workflow_id_prefix(tenant_id))
+        return [ActiveRun(execution.id, execution.run_id) for execution in listed]
+
+    async def cancel(self, run: ActiveRun) -> None:
+        """See RunEngine."""
+        handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.engine_run_id)
+        try:
+            async with engine_call():
+                await handle.cancel(rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
     async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
         """See RunEngine. Follows the history with one long poll: 10 ms behind, no event added, no worker needed."""

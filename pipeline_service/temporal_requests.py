@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from common.for_each import for_each
 from pipeline_service.engine import Started
 from pipeline_service.request_record import Opened, RequestRecord
-from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call
+from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call, running
 from pipeline_service.temporal_names import ANSWER_MEMO, BIND_SIGNAL, REQUEST_MEMO, REQUEST_WORKFLOW
+
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,20 @@ class TemporalRequests:
         try:
             async with engine_call():
                 await self._client.get_workflow_handle(key).signal(BIND_SIGNAL, answer, rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def forget(self, key_prefix: str) -> None:
+        """See RequestLedger."""
+        await for_each(await running(self._client, key_prefix), self._close, at_once=_AT_ONCE)
+
+    async def _close(self, record: WorkflowExecution) -> None:
+        try:
+            async with engine_call():
+                await self._client.get_workflow_handle(record.id, run_id=record.run_id).terminate(
+                    reason="the tenant is deleted", rpc_timeout=CALL_TIMEOUT
+                )
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
