@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check baseline lock clean bench chaos install
+.PHONY: help demo test up check format lint types contracts proto proto-check baseline lock clean bench chaos install replay histories
 .NOTPARALLEL:
 
 help: ## List every target
@@ -54,7 +54,7 @@ chaos: $(STAMP) ## Kill parts of a running stack, ROUNDS times at moments that S
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench
 
-check: lint types contracts proto-check ## Everything that CI checks besides the tests
+check: lint types contracts proto-check replay ## Everything that CI checks besides the tests
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -75,6 +75,13 @@ define generate
 $(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)
 $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS_WITH_SERVICES)
 endef
+
+replay: $(STAMP) ## Check that runs of earlier releases go on under this code
+	$(BIN)/python -m pytest -n0 tests/replay
+
+histories: $(STAMP) ## Record the histories of this version's runs, once it is released
+	$(BIN)/python -m tests.replay.record tests/replay/histories/$$($(BIN)/python -c \
+		'from importlib.metadata import version; print(version("convergence-server"))')
 
 proto: $(STAMP) ## Generate sdk/convergence from protos/
 	find sdk/convergence -name '*_pb2*' -delete

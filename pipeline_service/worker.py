@@ -14,6 +14,7 @@ from pipeline_service.activities import Activities
 from pipeline_service.request_workflow import RequestWorkflow
 from pipeline_service.workflow import RunWorkflow
 
+WORKFLOWS = (RunWorkflow, RequestWorkflow)
 _HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
 """A step hears of a cancellation with its next heartbeat that is sent: by default that takes seconds."""
 _STICKY_TIMEOUT = timedelta(seconds=1)
@@ -47,7 +48,7 @@ async def working(
     worker = Worker(
         client,
         task_queue=task_queue,
-        workflows=[RunWorkflow, RequestWorkflow],
+        workflows=WORKFLOWS,
         activities=[activities.run_step, activities.begin_run, activities.end_run],
         max_concurrent_activities=max_concurrent_steps,
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
