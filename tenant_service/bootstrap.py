@@ -8,7 +8,7 @@ import grpc
 
 from common.api_keys.store import KeyStore
 from common.audit import AUDIT_TABLE, AuditLog
-from common.authentication import open_directory, open_verifier
+from common.authentication import open_directory, open_usage, open_verifier
 from common.clock import Clock, SystemClock
 from common.encryption.cipher import Cipher, Context
 from common.encryption.kms import connect
@@ -23,6 +23,7 @@ from tenant_service.acts import Acts
 from tenant_service.claim import Claims
 from tenant_service.dry_run import DryRun, PipelineRunner
 from tenant_service.get_tenant import GetTenant
+from tenant_service.list_audit_records import ListAuditRecords
 from tenant_service.onboard import Onboard
 from tenant_service.onboarding_key import OnboardingKey
 from tenant_service.pipeline_client import PipelineClient
@@ -55,7 +56,8 @@ def wire(
     audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
     schema = Schema(warehouse, template.tables, template.schema_version)
     acts = Acts(warehouse, audit, schema)
-    verifier = open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), clock)
+    usage = open_usage(settings, warehouse, clock)
+    verifier = open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), usage, clock)
     use_cases = UseCases(
         onboard=Onboard(
             warehouse=warehouse,
@@ -70,6 +72,7 @@ def wire(
         ),
         get_tenant=GetTenant(warehouse),
         set_sources=SetSources(warehouse=warehouse, own_project=settings.project, acts=acts, effects=effects),
+        list_audit_records=ListAuditRecords(warehouse),
     )
 
     return Server(
@@ -81,4 +84,5 @@ def wire(
             "warehouse": partial(warehouse.list_datasets, label=MARK),
             "kms": partial(cipher.encrypt_value, "probe", Context("convergence", "health", "probe", "probe")),
         },
+        beside=usage.flushing(),
     )

@@ -7,6 +7,7 @@ from common.api_keys.hashing import admin_principal, digest
 from common.api_keys.key import is_admin_shaped, tenant_of_key
 from common.api_keys.record import KeyRecord, KeySet
 from common.api_keys.scopes import ADMIN_SCOPES
+from common.api_keys.usage import KeyUsage
 from common.clock import Clock
 from common.errors import Unauthenticated
 from common.refreshed import RefreshedByTenant
@@ -23,6 +24,7 @@ class KeyVerifier:
         admin_digests: Sequence[str],
         directory: TenantDirectory,
         load_keys: Callable[[str], Awaitable[KeySet]],
+        usage: KeyUsage,
         bound_seconds: float,
         wait_seconds: float,
         clock: Clock,
@@ -30,6 +32,7 @@ class KeyVerifier:
         """`admin_digests` are SHA-256 digests of admin keys, in hex; `load_keys` reads a tenant's keys without a query job."""
         self._admin_digests = tuple(admin_digests)
         self._directory = directory
+        self._usage = usage
         self._clock = clock
         self._key_sets: RefreshedByTenant[KeySet] = RefreshedByTenant(
             load_keys, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock
@@ -56,6 +59,7 @@ class KeyVerifier:
         caller = self._holder(tenant_id, record)
         if scope in ADMIN_SCOPES and scope in caller.scopes:
             caller = self._holder(tenant_id, _matching(await keys.get_fresh(as_called), key_digest))
+        self._usage.note(tenant_id, caller.principal, self._clock.now())
         return caller
 
     def _holder(self, tenant_id: str, record: KeyRecord | None) -> Caller:

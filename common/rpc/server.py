@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import grpc
 import structlog
@@ -40,8 +40,12 @@ class Server:
         register: Callable[[grpc.aio.Server], None],
         authenticator: Authenticator,
         dependencies: Mapping[str, Probe],
+        beside: AbstractAsyncContextManager[None],
     ) -> None:
-        """`service_name` is the proto's full name. Raises ValueError for a method that does not say who may call it."""
+        """`service_name` is the proto's full name; `beside` is what goes on from the server's start to its end.
+
+        Raises ValueError for a method that does not say who may call it.
+        """
         self._settings = settings
         self._service_name = service_name
         self._dependencies = dependencies
@@ -63,6 +67,8 @@ class Server:
         self.port = 0
         """The port that the server listens on, once it has started."""
         self._probing: asyncio.Task[None] | None = None
+        self._beside = beside
+        self._exit = AsyncExitStack()
 
     async def start(self) -> None:
         """Listen. Health says SERVING once every dependency has answered. Raises OSError when the address cannot be had."""
@@ -73,6 +79,7 @@ class Server:
         for name in self._own_names():
             await self._health.set(name, _NOT_SERVING)
         await self._server.start()
+        await self._exit.enter_async_context(self._beside)
         _log.info("listening", address=self._settings.listen_address, port=self.port, service=self._service_name)
         self._probing = asyncio.create_task(self._probe_for_ever())
 
@@ -84,6 +91,7 @@ class Server:
                 await self._probing
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.shutdown_grace_seconds)
+        await self._exit.aclose()
 
     def _own_names(self) -> Sequence[str]:
         return ("", self._service_name)

@@ -36,3 +36,5 @@ class AuthSettings(Settings):
     """The published bound: how long a revoked key, a suspension or a grant taken back may still be honoured, in seconds."""
     auth_wait_seconds: float = Field(default=5.0, ge=0.1, le=60)
     """How long a call waits for the warehouse to tell who holds its key, in seconds."""
+    last_used_interval_seconds: float = Field(default=3600.0, ge=1, le=86400)
+    """How often a server writes down when keys were last used, in seconds."""

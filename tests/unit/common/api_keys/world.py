@@ -10,11 +10,13 @@ import pytest
 from common.api_keys.hashing import digest, digest_of
 from common.api_keys.key import mint, mint_admin
 from common.api_keys.record import KeyRecord, KeySet
+from common.api_keys.usage import KeyUsage
 from common.api_keys.verifier import KeyVerifier
 from common.errors import Transient, Unauthenticated
 from common.rpc.caller import Caller
 from common.tenants.directory import TenantDirectory
 from common.tenants.tenant import MARK, STATE
+from common.warehouse.effects import Effects
 from common.warehouse.warehouse import Dataset
 from tests.clock import FakeClock
 
@@ -70,6 +72,7 @@ class World:
             admin_digests=[digest_of(admin) for admin in self.admins],
             directory=TenantDirectory(self.tables, clock=self.clock, **bounds),  # type: ignore[arg-type]
             load_keys=self.tables.load_keys,
+            usage=KeyUsage(Effects(self.tables, self.clock), interval_seconds=3600, clock=self.clock),  # type: ignore[arg-type]
             clock=self.clock,
             **bounds,
         )
