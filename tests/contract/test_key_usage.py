@@ -17,7 +17,7 @@ from common.clock import SystemClock
 from common.templates.catalog import default_configs_dir
 from common.warehouse.effects import Effects
 from common.warehouse.schemas import load_table_spec
-from common.warehouse.statements import insert_statement
+from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Job, JobResult, TableRef, Warehouse
 from tests.clock import FakeClock
 from tests.waiting import until
@@ -68,9 +68,11 @@ def new_tenant(warehouse: Warehouse) -> NewTenant:
         tenant_id = f"t_{uuid.uuid4().hex[:16]}"
         await warehouse.create_dataset(tenant_id, location="US", labels={})
         await warehouse.create_table(TableRef(tenant_id, KEYS_TABLE), SPEC)
-        row = {"tenant_id": tenant_id, "key_hash": "-", "hash_algorithm": "-", "ciphertext": b"-"}
-        row |= {"kms_key_version": "-", "display_prefix": "-"}
-        rows = [{"key_id": key_id, "create_time": NOON, **row} for key_id in KEYS]
+        row: Record = {"tenant_id": tenant_id, "key_hash": "-", "hash_algorithm": "-", "ciphertext": b"-"}
+        rows = [
+            {"key_id": key_id, "create_time": NOON, "kms_key_version": "-", "display_prefix": "-", **row}
+            for key_id in KEYS
+        ]
         statement = insert_statement(TableRef(tenant_id, KEYS_TABLE), SPEC, rows)
         await Effects(warehouse, SystemClock()).run(f"{tenant_id}_rows", statement)
         return tenant_id

@@ -165,7 +165,7 @@ async def test_a_read_that_began_before_its_value_was_forgotten_answers_nobody()
     value.forget()
     late = asyncio.create_task(value.get())
     source.hold.set()
-    assert await asyncio.gather(early, late) == [2, 2]
+    assert [await early, await late] == [2, 2]
 
 
 async def test_who_waits_for_the_next_read_takes_what_another_caused_meanwhile() -> None:
