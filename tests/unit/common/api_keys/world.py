@@ -63,11 +63,13 @@ class Tables:
 class World:
     """One replica; `replica()` makes another over the same tables."""
 
-    def __init__(self, tables: Tables | None = None, clock: FakeClock | None = None) -> None:
+    def __init__(
+        self, tables: Tables | None = None, clock: FakeClock | None = None, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
         self.clock = clock or FakeClock()
         self.tables = tables or Tables()
         self.admins = [mint_admin(), mint_admin()]
-        bounds: Mapping[str, float] = {"bound_seconds": BOUND_SECONDS, "wait_seconds": WAIT_SECONDS}
+        bounds: Mapping[str, float] = {"bound_seconds": BOUND_SECONDS, "wait_seconds": wait_seconds}
         self.verifier = KeyVerifier(
             admin_digests=[digest_of(admin) for admin in self.admins],
             directory=TenantDirectory(self.tables, clock=self.clock, **bounds),  # type: ignore[arg-type]
