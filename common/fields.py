@@ -1,10 +1,18 @@
 """Checking a request's fields: collects every violation, so that a caller learns of all of them at once."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from common.day import parse_day
 from common.errors import InvalidInput, Violation
 from common.ids import request_id_problem, tenant_id_problem
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+WireTime = tuple[int, int]
+"""A time as callers send it: seconds since 1970, and nanoseconds of the next one. Either may be out of bounds."""
+WireDuration = tuple[int, int]
+"""A span of time as callers send it: seconds, and nanoseconds of the next one. Either may be out of bounds."""
 
 
 class Fields:
@@ -30,6 +38,11 @@ class Fields:
         """Check an optional request id."""
         self.check("request_id", value, request_id_problem)
 
+    def text(self, field: str, value: str, *, max_characters: int) -> None:
+        """Check a text for people, which may be left out."""
+        if len(value) > max_characters or not value.isprintable():
+            self.violation(field, f"must be at most {max_characters} printable characters")
+
     def optional_day(self, field: str, value: str) -> None:
         """Check a day, `YYYY-MM-DD`, that may be left out."""
         try:
@@ -37,6 +50,30 @@ class Fields:
                 parse_day(value)
         except ValueError as error:
             self.violation(field, str(error))
+
+    def optional_time(self, field: str, value: WireTime | None) -> datetime | None:
+        """Check a time that may be left out. The time in UTC, cut to microseconds."""
+        if value is None:
+            return None
+        seconds, nanoseconds = value
+        try:
+            if 0 <= nanoseconds < 1_000_000_000:
+                return _EPOCH + timedelta(seconds=seconds, microseconds=nanoseconds // 1000)
+        except OverflowError:
+            pass
+        self.violation(field, "must be a time of the years 1 to 9999")
+        return None
+
+    def optional_duration(self, field: str, value: WireDuration | None, *, longest: timedelta) -> timedelta | None:
+        """Check a span of time from none to `longest`, a number of days, that may be left out. It is cut to microseconds."""
+        if value is None:
+            return None
+        seconds, nanoseconds = value
+        total_nanoseconds = seconds * 1_000_000_000 + nanoseconds
+        if 0 <= nanoseconds < 1_000_000_000 and 0 <= total_nanoseconds <= longest // timedelta(microseconds=1) * 1000:
+            return timedelta(seconds=seconds, microseconds=nanoseconds // 1000)
+        self.violation(field, f"must be 0 to {longest.days} days")
+        return None
 
     def require_valid(self) -> None:
         """Raise InvalidInput with every violation, if there is any."""

@@ -9,5 +9,7 @@ from tests.unit.tenant_service.acts_bench import Bench, new_tenant
 
 @pytest.fixture
 async def bench(warehouse: Warehouse) -> Bench:
-    """Acts and a tenant that is ready."""
-    return Bench(warehouse, FakeClock(), await new_tenant(warehouse))
+    """Acts and a tenant that is ready. The clock stands where the warehouse's was when it made the tenant."""
+    tenant_id = await new_tenant(warehouse)
+    dataset = await warehouse.get_dataset(tenant_id)
+    return Bench(warehouse, FakeClock(now=dataset.create_time), tenant_id)

@@ -1,0 +1,155 @@
+"""Lists what was done to a tenant, and by whom.
+
+Audited is every call of TenantService that changes a tenant or makes one of its secrets known, from the moment on when it is known to be
+well-formed, allowed, and about a tenant that is in use. What is not: reads; what was refused before that, for example without a good key
+or without the scope, since a stranger could fill a tenant's table with it, so the log has it; what an Onboard came to that did not get
+the name; and runs, whose record is the table `pipeline_runs`.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from common.audit import AUDIT_TABLE
+from common.fields import Fields, WireTime
+from common.paging import Page, PageRequest, page_request
+from common.rpc.caller import Caller
+from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
+from tenant_service.get_tenant import require_tenant
+
+_CLOCK_SKEW = timedelta(days=1)
+"""More than the clocks of the warehouse and of a server differ by: no record is older than its dataset by more."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One act. Without `outcome_time` nobody knows how it ended, or whether it has."""
+
+    audit_id: str
+    tenant_id: str
+    method: str
+    principal: str
+    resource: str
+    attempt_time: datetime
+    outcome_time: datetime | None
+    outcome: str
+    reason: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A record's place in the list."""
+
+    attempt_time: datetime
+    audit_id: str
+
+
+class ListAuditRecords:
+    """The use case; one for the process."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    async def __call__(
+        self,
+        caller: Caller,
+        *,
+        tenant_id: str,
+        start_time: WireTime | None,
+        end_time: WireTime | None,
+        page_size: int,
+        page_token: str,
+    ) -> Page[AuditRecord]:
+        """One page of the acts begun in [start_time, end_time), the latest first.
+
+        Raises InvalidInput, TenantMismatch, TenantNotFound, TenantNotReady, Transient.
+        """
+        fields = Fields()
+        fields.tenant_id(tenant_id)
+        start, end = fields.optional_time("start_time", start_time), fields.optional_time("end_time", end_time)
+        if start is not None and end is not None and start >= end:
+            fields.violation("end_time", "must be later than start_time")
+        bound_to = ["audit_records", tenant_id, start_time, end_time]
+        request = page_request(fields, page_size=page_size, page_token=page_token, bound_to=bound_to, key_length=2)
+        after = _place_after(fields, request)
+        fields.require_valid()
+        caller.require_tenant(tenant_id)
+        tenant = await require_tenant(self._warehouse, tenant_id)
+
+        since = start or tenant.dataset.create_time - _CLOCK_SKEW
+        statement = _statement(TableRef(tenant_id, AUDIT_TABLE), since, end, after, limit=request.size + 1)
+        stream = await self._warehouse.read(statement, page_size=request.size + 1)
+        try:
+            records = [_record(tenant_id, row) async for page in stream for row in page]
+        finally:
+            await stream.close()
+        page = records[: request.size]
+        return Page(page, request.token_after(_key(page[-1])) if len(records) > request.size else "")
+
+
+def _key(record: AuditRecord) -> tuple[str, str]:
+    return record.attempt_time.isoformat(), record.audit_id
+
+
+def _place_after(fields: Fields, request: PageRequest) -> _Place | None:
+    if request.after is None:
+        return None
+    attempt_time, audit_id = request.after
+    try:
+        place = _Place(datetime.fromisoformat(attempt_time), audit_id)
+    except ValueError:
+        place = None
+    if place is None or place.attempt_time.tzinfo != UTC:
+        fields.violation("page_token", "is no token of an earlier answer to the same request")
+    return place
+
+
+def _statement(
+    table: TableRef, since: datetime, until: datetime | None, after: _Place | None, *, limit: int
+) -> Statement:
+    """`since`, `until` and `after` bound the partition column `create_time` itself, so that no other partition is read."""
+    conditions = ["phase = 'ATTEMPT'", "create_time >= @since"]
+    parameters = [Parameter("since", "TIMESTAMP", since)]
+    if until is not None:
+        conditions.append("create_time < @until")
+        parameters.append(Parameter("until", "TIMESTAMP", until))
+    if after is not None:
+        conditions.append("create_time <= @after_time AND (create_time < @after_time OR audit_id < @after_id)")
+        parameters.append(Parameter("after_time", "TIMESTAMP", after.attempt_time))
+        parameters.append(Parameter("after_id", "STRING", after.audit_id))
+    return Statement(
+        "SELECT begun.audit_id, begun.create_time AS attempt_time, begun.method, begun.principal, begun.resource, "
+        "begun.correlation_id, ended.create_time AS outcome_time, ended.outcome, ended.reason "
+        f"FROM (SELECT * FROM `{table}` WHERE {' AND '.join(conditions)}) AS begun "
+        f"LEFT JOIN (SELECT * FROM `{table}` WHERE phase = 'OUTCOME' AND create_time >= @since) AS ended "
+        "ON ended.audit_id = begun.audit_id "
+        "WHERE TRUE QUALIFY ROW_NUMBER() OVER (PARTITION BY begun.audit_id ORDER BY ended.create_time DESC) = 1 "
+        f"ORDER BY attempt_time DESC, audit_id DESC LIMIT {limit}",
+        tuple(parameters),
+    )
+
+
+def _record(tenant_id: str, row: Row) -> AuditRecord:
+    return AuditRecord(
+        audit_id=_text(row, "audit_id"),
+        tenant_id=tenant_id,
+        method=_text(row, "method"),
+        principal=_text(row, "principal"),
+        resource=_text(row, "resource"),
+        attempt_time=_time(row, "attempt_time"),
+        outcome_time=_time(row, "outcome_time") if row["outcome_time"] is not None else None,
+        outcome=_text(row, "outcome"),
+        reason=_text(row, "reason"),
+        correlation_id=_text(row, "correlation_id"),
+    )
+
+
+def _text(row: Row, column: str) -> str:
+    return str(row[column] or "")
+
+
+def _time(row: Row, column: str) -> datetime:
+    value = row[column]
+    if not isinstance(value, datetime):
+        raise TypeError(f"{column} is no time")
+    return value
