@@ -32,11 +32,12 @@ from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.query import QueryExecutor
+from pipeline_service.temporal_connection import open_client
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
-from pipeline_service.worker import connect, working
+from pipeline_service.worker import working
 
 SERVICE_NAME = "convergence.pipeline.v1.PipelineService"
 
@@ -47,7 +48,7 @@ async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Se
     async with AsyncExitStack() as stack:
         warehouse = open_warehouse(settings)
         stack.push_async_callback(warehouse.close)
-        client = await connect(settings.temporal_address, namespace=settings.temporal_namespace)
+        client = await open_client(settings)
         yield await stack.enter_async_context(wired(settings, warehouse=warehouse, client=client, clock=SystemClock()))
 
 
@@ -98,6 +99,7 @@ async def wired(
             task_queue=settings.temporal_task_queue,
             max_concurrent_steps=settings.max_concurrent_steps,
             grace_seconds=settings.shutdown_grace_seconds,
+            cached_runs=settings.temporal_cached_runs,
         ):
             yield server
     finally:

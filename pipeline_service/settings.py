@@ -6,21 +6,14 @@ from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import PlaintextEndpoint
 from common.templates.settings import ConfigsSettings
 from common.warehouse.settings import WarehouseSettings
+from pipeline_service.temporal_settings import TemporalSettings
 
 
-class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, ConfigsSettings):
+class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, ConfigsSettings, TemporalSettings):
     """Everything that PipelineService can be told."""
 
     listen_address: PlaintextEndpoint = "127.0.0.1:50052"
     """Address to listen on, `host:port`; port 0 takes a free one."""
-    temporal_address: PlaintextEndpoint = "127.0.0.1:7233"
-    """Address of Temporal's frontend, `host:port`."""
-    temporal_namespace: str = Field("default", min_length=1)
-    """The Temporal namespace of our workflows."""
-    temporal_task_queue: str = Field("pipeline", min_length=1)
-    """The task queue that connects runs with workers."""
     cancel_margin_seconds: float = Field(5.0, ge=0, le=600)
     """How much longer than the bound of a suspension CancelRuns looks for runs, in seconds: for calls that were let in within the bound and
     start their run after it, and because the engine lists a run a moment after its start."""
-    max_concurrent_steps: int = Field(100, ge=1, le=10_000)
-    """Steps that this process executes at once; others wait in the engine."""

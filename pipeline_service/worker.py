@@ -1,13 +1,10 @@
 """The worker of this process, which executes runs, whichever process started them."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import structlog
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from pipeline_service.activities import Activities
@@ -20,36 +17,28 @@ _HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
 _STICKY_TIMEOUT = timedelta(seconds=1)
 """How long a run waits for the worker that has it in memory before any other replays it: by default a dead one's runs stand still for
 10 s."""
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
-
-_log = structlog.get_logger(__name__)
-
-
-async def connect(address: str, *, namespace: str) -> Client:
-    """Connect to Temporal, waiting for it as long as it is away: a worker needs a connection to begin with.
-
-    Pydantic writes the same JSON as the SDK's own converter and reads a plan some thirty times as fast.
-    """
-    pause_seconds = _FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            return await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
-        except RuntimeError as error:  # what the SDK raises for a server that is not there
-            _log.warning("run engine is away", address=address, error=type(error).__name__)
-        await asyncio.sleep(pause_seconds)
-        pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
 
 @asynccontextmanager
 async def working(
-    client: Client, activities: Activities, *, task_queue: str, max_concurrent_steps: int, grace_seconds: float
+    client: Client,
+    activities: Activities,
+    *,
+    task_queue: str,
+    max_concurrent_steps: int,
+    grace_seconds: float,
+    cached_runs: int = 1000,
 ) -> AsyncIterator[None]:
-    """Execute runs meanwhile. At the end steps may finish within the grace period; others go on elsewhere, their jobs untouched."""
+    """Execute runs meanwhile, keeping `cached_runs` in memory.
+
+    At the end steps may finish within the grace period; others go on elsewhere, their jobs untouched.
+    """
     worker = Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
         activities=[activities.run_step, activities.begin_run, activities.end_run],
+        max_cached_workflows=cached_runs,
         max_concurrent_activities=max_concurrent_steps,
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,

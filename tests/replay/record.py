@@ -19,7 +19,7 @@ from common.errors import JobAborted
 from common.warehouse.warehouse import JobResult, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from pipeline_service.run_id import workflow_id_of
-from pipeline_service.worker import connect
+from pipeline_service.temporal_connection import connect
 from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.pipeline_stack import PipelineStack, pipeline_stack
 from tests.rpc.tenant_stack import tenant_stack

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from pipeline_service.worker import connect
+from pipeline_service.temporal_connection import connect
 from tests.rpc.bad_templates import ANY_TABLE, BAD
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
 from tests.rpc.system import System, Tenant

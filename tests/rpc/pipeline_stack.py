@@ -20,7 +20,7 @@ from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceStu
 from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from pipeline_service.bootstrap import wired
 from pipeline_service.settings import PipelineServiceSettings
-from pipeline_service.worker import connect
+from pipeline_service.temporal_connection import connect
 from tests.rpc.tenant_stack import ADMIN, TenantStack, as_key
 
 DAY = "2025-11-15"
@@ -76,6 +76,20 @@ steps:
     type: query
     sql: SELECT 1 AS number
     destination: {table: numbers, write: replace_table}
+""",
+    "typed": """
+description: Publishes what it is given
+parameters:
+  at: {type: datetime, default: "{yesterday}T06:00", max: "{today}"}
+  filter: {type: json, required: true, description: What to look for}
+  kind: {type: enum, values: [full, delta], default: full}
+  region: {type: string, pattern: "[a-z]{2}", max_length: 2}
+  share: {type: number, min: 0, max: 1}
+steps:
+  - id: load
+    type: query
+    sql: SELECT @at AS at, @filter AS filter, @kind AS kind, @region AS region, @share AS share
+    destination: {table: given, write: replace_table}
 """,
     "broken": "description: [",
 }

@@ -12,9 +12,10 @@ from temporalio.client import Client
 from common.clock import SystemClock
 from common.errors import ConvergenceError
 from common.templates.catalog import default_configs_dir
+from common.tenants.tenant import State, TenantRecord
 from common.tenants.tenants import Tenants
 from common.warehouse.schemas import load_table_spec
-from common.warehouse.warehouse import TableRef
+from common.warehouse.warehouse import Dataset, TableRef
 from pipeline_service.activities import Activities
 from pipeline_service.engine import Execution, Started
 from pipeline_service.plan import Plan
@@ -26,9 +27,10 @@ from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.query import QueryExecutor
+from pipeline_service.temporal_connection import connect
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_requests import TemporalRequests
-from pipeline_service.worker import connect, working
+from pipeline_service.worker import working
 from tests.temporal import DevServer
 from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
 
@@ -38,11 +40,16 @@ class FakeTenants(Tenants):
     """Tenants as a test wants them."""
 
     problem: ConvergenceError | None = None
+    state: State = "deleting"
     granted: Mapping[str, TableRef] = field(default_factory=dict)
 
     async def require_ready(self, tenant_id: str) -> None:
         if self.problem is not None:
             raise self.problem
+
+    async def require_stopped(self, tenant_id: str) -> TenantRecord:
+        await self.require_ready(tenant_id)
+        return TenantRecord(tenant_id, self.state, Dataset(tenant_id, "", {}, SystemClock().now(), ""))
 
     async def sources(self, tenant_id: str) -> Mapping[str, TableRef]:
         return self.granted

@@ -5,7 +5,7 @@ from dataclasses import replace
 from common.errors import JobAborted, TenantSuspended, Terminal
 from common.warehouse.warehouse import TableRef
 from pipeline_service.run import RunError, RunStatus, StepStatus
-from pipeline_service.worker import connect
+from pipeline_service.temporal_connection import connect
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.fake_warehouse import DAY
 from tests.unit.pipeline_service.plans import check, dq_step, plan, query_step, with_timeout
