@@ -6,6 +6,7 @@ from functools import partial
 
 import grpc
 
+from common.api_keys.changes import KeyChanges
 from common.api_keys.store import KeyStore
 from common.audit import AUDIT_TABLE, AuditLog
 from common.authentication import open_directory, open_usage, open_verifier
@@ -21,16 +22,25 @@ from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 from tenant_service.acts import Acts
 from tenant_service.claim import Claims
+from tenant_service.create_key import CreateKey
 from tenant_service.dry_run import DryRun, PipelineRunner
+from tenant_service.encrypt_anew import EncryptAnew
 from tenant_service.get_tenant import GetTenant
+from tenant_service.key_view import RotationPolicy
 from tenant_service.list_audit_records import ListAuditRecords
+from tenant_service.list_keys import ListKeys
+from tenant_service.migrate_tenants import MigrateTenants
+from tenant_service.minting import Minting
 from tenant_service.onboard import Onboard
-from tenant_service.onboarding_key import OnboardingKey
 from tenant_service.pipeline_client import PipelineClient
+from tenant_service.revoke_key import RevokeKey
+from tenant_service.rewrap_secrets import RewrapSecrets
+from tenant_service.rotate_key import RotateKey
 from tenant_service.schema import Schema
 from tenant_service.servicer import TenantServicer, UseCases
 from tenant_service.set_sources import SetSources
 from tenant_service.settings import TenantServiceSettings
+from tenant_service.stored_secrets import StoredSecrets
 
 SERVICE_NAME = "convergence.tenant.v1.TenantService"
 
@@ -58,13 +68,17 @@ def wire(
     acts = Acts(warehouse, audit, schema)
     usage = open_usage(settings, warehouse, clock)
     verifier = open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), usage, clock)
+    keys = KeyStore(warehouse)
+    changes = KeyChanges(effects, clock, verifier.forget)
+    minting = Minting(keys=keys, changes=changes, cipher=cipher)
+    policy = RotationPolicy(max_age_days=settings.key_max_age_days, clock=clock)
     use_cases = UseCases(
         onboard=Onboard(
             warehouse=warehouse,
             own_project=settings.project,
             template=template,
             claims=Claims(warehouse, clock),
-            key=OnboardingKey(effects=effects, keys=KeyStore(warehouse), cipher=cipher, clock=clock),
+            minting=minting,
             dry_run=DryRun(runner, template.dry_run, clock),
             effects=effects,
             audit=audit,
@@ -72,6 +86,26 @@ def wire(
         ),
         get_tenant=GetTenant(warehouse),
         set_sources=SetSources(warehouse=warehouse, own_project=settings.project, acts=acts, effects=effects),
+        migrate_tenants=MigrateTenants(warehouse=warehouse, schema=schema, audit=audit),
+        rewrap_secrets=RewrapSecrets(
+            warehouse=warehouse,
+            secrets=StoredSecrets(warehouse, effects),
+            encrypt_anew=EncryptAnew(cipher),
+            schema=schema,
+            audit=audit,
+        ),
+        create_key=CreateKey(acts=acts, minting=minting, policy=policy, clock=clock),
+        rotate_key=RotateKey(
+            warehouse=warehouse,
+            acts=acts,
+            keys=keys,
+            changes=changes,
+            minting=minting,
+            policy=policy,
+            clock=clock,
+        ),
+        revoke_key=RevokeKey(acts=acts, keys=keys, changes=changes, policy=policy),
+        list_keys=ListKeys(warehouse=warehouse, keys=keys, policy=policy),
         list_audit_records=ListAuditRecords(warehouse),
     )
 

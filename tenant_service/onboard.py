@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from common.api_keys.changes import KeyWish
 from common.audit import AuditEntry, AuditLog, Recording
 from common.fields import Fields
 from common.rpc.caller import Caller
@@ -19,7 +20,8 @@ from common.warehouse.effects import Effects
 from common.warehouse.warehouse import TableRef, Warehouse
 from tenant_service.claim import Claims, RequestDigests, claim_of
 from tenant_service.dry_run import DryRun, DryRunStatus
-from tenant_service.onboarding_key import OnboardingKey
+from tenant_service.key_id import key_id_of
+from tenant_service.minting import Minting
 from tenant_service.schema import Schema
 from tenant_service.source_tables import parse_sources, require_grantable
 
@@ -48,7 +50,7 @@ class Onboard:
         own_project: str,
         template: OnboardingTemplate,
         claims: Claims,
-        key: OnboardingKey,
+        minting: Minting,
         dry_run: DryRun,
         effects: Effects,
         audit: AuditLog,
@@ -58,7 +60,7 @@ class Onboard:
         self._own_project = own_project
         self._template = template
         self._claims = claims
-        self._key = key
+        self._minting = minting
         self._dry_run = dry_run
         self._effects = effects
         self._audit = audit
@@ -99,10 +101,16 @@ class Onboard:
         else:
             await self._schema.bring_up(tenant)
         await recording.attempt()  # no earlier: until here the name may be another's, or have no table to record it in
-        key = await self._key.obtain(tenant_id, claim=claim, scopes=self._template.scopes, principal=caller.principal)
+        key = await self._obtain_key(caller, tenant_id, claim)
         if tenant.state == "creating":
             await self._make_ready(caller, tenant, request, granted or self._default_sources(tenant_id))
         return Onboarded(tenant_id, key, await self._dry_run_once(caller, tenant_id, key, claim=claim))
+
+    async def _obtain_key(self, caller: Caller, tenant_id: str, claim: str) -> Secret:
+        """The tenant's first key: one, however often and by however many at the same time its onboarding is repeated."""
+        effect_id, wish = f"onboard_{tenant_id}_{claim}_key", KeyWish("onboarding", self._template.scopes)
+        details = await self._minting.obtain(effect_id, tenant_id, key_id_of(claim), wish, principal=caller.principal)
+        return await self._minting.in_clear(details)
 
     async def _make_ready(
         self, caller: Caller, tenant: TenantRecord, request: RequestDigests, sources: Sources

@@ -6,17 +6,23 @@ from dataclasses import dataclass
 
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
-from convergence.tenant.v1 import audit_record_pb2, maintenance_pb2, tenant_pb2
+from convergence.tenant.v1 import api_key_pb2, audit_record_pb2, maintenance_pb2, tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceServicer
-from tenant_service.convert.audit import audit_records_to_proto, wire_time
+from tenant_service.convert.audit import audit_records_to_proto
+from tenant_service.convert.keys import created_to_proto, key_to_proto, keys_to_proto, rotated_to_proto
 from tenant_service.convert.maintenance import migration_to_proto, rewrapping_to_proto
 from tenant_service.convert.tenants import onboarded_to_proto, tenant_to_proto
+from tenant_service.convert.times import wire_duration, wire_time
+from tenant_service.create_key import CreateKey
 from tenant_service.get_tenant import GetTenant
 from tenant_service.list_audit_records import ListAuditRecords
+from tenant_service.list_keys import ListKeys
 from tenant_service.migrate_tenants import MigrateTenants
 from tenant_service.onboard import Onboard
+from tenant_service.revoke_key import RevokeKey
 from tenant_service.rewrap_secrets import RewrapSecrets
+from tenant_service.rotate_key import RotateKey
 from tenant_service.set_sources import SetSources
 
 
@@ -29,6 +35,10 @@ class UseCases:
     set_sources: SetSources
     migrate_tenants: MigrateTenants
     rewrap_secrets: RewrapSecrets
+    create_key: CreateKey
+    rotate_key: RotateKey
+    revoke_key: RevokeKey
+    list_keys: ListKeys
     list_audit_records: ListAuditRecords
 
 
@@ -62,6 +72,50 @@ class TenantServicer(TenantServiceServicer):
         )
         return tenant_to_proto(view)
 
+    async def CreateKey(self, request: api_key_pb2.CreateKeyRequest, context: Context) -> api_key_pb2.CreateKeyResponse:
+        """Make a key."""
+        created = await self._use_cases.create_key(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            scopes=list(request.scopes),
+            expire_time=wire_time(request, "expire_time"),
+            display_name=request.display_name,
+            request_id=request.request_id,
+        )
+        return created_to_proto(created)
+
+    async def RotateKey(self, request: api_key_pb2.RotateKeyRequest, context: Context) -> api_key_pb2.RotateKeyResponse:
+        """Put a new key in another's place."""
+        rotated = await self._use_cases.rotate_key(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            key_id=request.key_id,
+            grace_period=wire_duration(request, "grace_period"),
+            request_id=request.request_id,
+        )
+        return rotated_to_proto(rotated)
+
+    async def RevokeKey(self, request: api_key_pb2.RevokeKeyRequest, context: Context) -> api_key_pb2.RevokeKeyResponse:
+        """Revoke a key, or all."""
+        keys = await self._use_cases.revoke_key(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            key_id=request.key_id,
+            every_key=request.all,
+            request_id=request.request_id,
+        )
+        return api_key_pb2.RevokeKeyResponse(keys=map(key_to_proto, keys))
+
+    async def ListKeys(self, request: api_key_pb2.ListKeysRequest, context: Context) -> api_key_pb2.ListKeysResponse:
+        """List a tenant's keys."""
+        page = await self._use_cases.list_keys(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return keys_to_proto(page)
+
     async def ListAuditRecords(
         self, request: audit_record_pb2.ListAuditRecordsRequest, context: Context
     ) -> audit_record_pb2.ListAuditRecordsResponse:
@@ -69,8 +123,8 @@ class TenantServicer(TenantServiceServicer):
         page = await self._use_cases.list_audit_records(
             current_caller(),
             tenant_id=request.tenant_id,
-            start_time=wire_time(request.start_time) if request.HasField("start_time") else None,
-            end_time=wire_time(request.end_time) if request.HasField("end_time") else None,
+            start_time=wire_time(request, "start_time"),
+            end_time=wire_time(request, "end_time"),
             page_size=request.page_size,
             page_token=request.page_token,
         )

@@ -1,5 +1,7 @@
 """Settings of TenantService, read once at start-up from the environment and `.env`."""
 
+from pydantic import Field
+
 from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import PlaintextEndpoint
@@ -14,3 +16,5 @@ class TenantServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, Kms
     """Address to listen on, `host:port`; port 0 takes a free one."""
     pipeline_service_address: PlaintextEndpoint = "127.0.0.1:50052"
     """Address of PipelineService, `host:port`, for the dry run of a new tenant."""
+    key_max_age_days: int = Field(default=90, ge=1, le=3650)
+    """The rotation policy: after how many days an API key is listed as overdue for rotation. Nothing is refused for it."""

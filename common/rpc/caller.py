@@ -1,9 +1,10 @@
 """Who makes the current call. The authentication interceptor sets it; servicers read it and pass it to use cases as an argument."""
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from common.errors import TenantMismatch
+from common.errors import ScopeMissing, TenantMismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class Caller:
         """Raise TenantMismatch unless the caller may act for `tenant_id`, without looking whether that tenant exists."""
         if not self.is_admin and tenant_id != self.tenant_id:
             raise TenantMismatch
+
+    def require_scopes(self, scopes: Iterable[str]) -> None:
+        """Raise ScopeMissing for a scope that the caller lacks: who hands a key on gives nothing that it has not. An admin lacks none."""
+        if not self.is_admin and (missing := set(scopes) - self.scopes):
+            raise ScopeMissing(min(missing))
 
 
 _current: ContextVar[Caller] = ContextVar("caller")

@@ -7,7 +7,7 @@ from tenant_service.onboard import TABLES_REPORTED, Onboarded
 
 
 def onboarded_to_proto(onboarded: Onboarded) -> pb2.OnboardResponse:
-    """The answer of Onboard. The one place that reveals a new key."""
+    """The answer of Onboard, with the new key in clear."""
     return pb2.OnboardResponse(
         tenant_id=onboarded.tenant_id,
         api_key=onboarded.api_key.reveal(),
