@@ -5,10 +5,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from common.clock import Clock
 from common.fields import Fields
 from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
+from common.templates.parameter_spec import MAX_CHARACTERS
 from common.templates.resolve import resolve
 from common.templates.template import TemplateName
 from common.tenants.tenants import Tenants
@@ -20,7 +22,6 @@ from pipeline_service.run_id import workflow_id_for
 DEFAULT_TRIGGER = "api"
 MAX_TRIGGER_CHARACTERS = 200
 MAX_PARAMETERS = 100
-MAX_PARAMETER_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,7 @@ class RunOptions:
     def check(self, fields: Fields) -> None:
         """Note every violation."""
         fields.optional_day("date", self.date)
-        if len(self.trigger_by) > MAX_TRIGGER_CHARACTERS or not self.trigger_by.isprintable():
-            fields.violation("trigger_by", f"must be at most {MAX_TRIGGER_CHARACTERS} printable characters")
+        fields.text("trigger_by", self.trigger_by, max_characters=MAX_TRIGGER_CHARACTERS)
         if len(self.parameters) > MAX_PARAMETERS:
             fields.violation("parameters", f"must be at most {MAX_PARAMETERS}")
         for name, value in sorted(self.parameters.items()):  # a map comes in any order
@@ -44,19 +44,22 @@ class RunOptions:
                 fields.violation("parameters.date", "belongs into the field date")
             elif not PATH_NAME.fullmatch(name):
                 fields.violation(f"parameters.{name[:100]}", f"is no parameter's name: {PATH_NAME.pattern}")
-            elif len(value) > MAX_PARAMETER_CHARACTERS:
-                fields.violation(f"parameters.{name}", f"must be at most {MAX_PARAMETER_CHARACTERS} characters")
+            elif len(value) > MAX_CHARACTERS:
+                fields.violation(f"parameters.{name}", f"must be at most {MAX_CHARACTERS} characters")
         fields.request_id(self.request_id)
 
 
 class RunTemplate:
     """The use case."""
 
-    def __init__(self, *, catalog: Catalog, tenants: Tenants, engine: RunEngine, requests: Requests) -> None:
+    def __init__(
+        self, *, catalog: Catalog, tenants: Tenants, engine: RunEngine, requests: Requests, clock: Clock
+    ) -> None:
         self._catalog = catalog
         self._tenants = tenants
         self._engine = engine
         self._requests = requests
+        self._clock = clock
 
     async def __call__(
         self, caller: Caller, *, tenant_id: str, provider: str, domain: str, template_name: str, options: RunOptions
@@ -92,6 +95,7 @@ class RunTemplate:
             sources=await self._tenants.sources(tenant_id),
             date=options.date,
             parameters=options.parameters,
+            today=self._clock.now().date(),
         )
         plan = Plan.of(resolved, trigger_by=trigger_by, principal=caller.principal)
         workflow_id = workflow_id_for(tenant_id, plan.header.pipeline_id, plan.header.parameters)
