@@ -1,5 +1,7 @@
 """The plan that the measured runs execute: of the billing template, as RunTemplate makes it."""
 
+from datetime import date
+
 from common.templates.catalog import Catalog, default_configs_dir
 from common.templates.resolve import resolve
 from local_stack.sample_data import export_table
@@ -14,6 +16,11 @@ def billing_plan(tenant_id: str, day: str) -> Plan:
     catalog.load()
     sources = {"billing_export": export_table(tenant_id)}
     resolved = resolve(
-        catalog.get(PROVIDER, DOMAIN, TEMPLATE), tenant_id=tenant_id, sources=sources, date=day, parameters={}
+        catalog.get(PROVIDER, DOMAIN, TEMPLATE),
+        tenant_id=tenant_id,
+        sources=sources,
+        date=day,
+        parameters={},
+        today=date.fromisoformat(day),
     )
     return Plan.of(resolved, trigger_by="bench", principal="bench")

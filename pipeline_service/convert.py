@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from common.paging import Page
 from common.templates.catalog import CatalogEntry
+from common.templates.parameter_spec import ParameterSpec
 from convergence.errors.v1.error_reason_pb2 import ErrorReason
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2, template_pb2
@@ -137,18 +138,24 @@ def _template(entry: CatalogEntry) -> template_pb2.Template:
         template_name=entry.name.template_name,
         description=template.description if template else "",
         state=template_pb2.Template.State.Value(entry.state),
-        parameters=[
-            template_pb2.TemplateParameter(
-                name=name,
-                type=spec.type,
-                required=spec.required,
-                default_value=spec.default or "",
-                description=spec.description,
-            )
-            for name, spec in (template.parameters if template else {}).items()
-        ],
+        parameters=[_parameter(name, spec) for name, spec in (template.parameters if template else {}).items()],
         destination_tables=sorted(template.destinations) if template else (),
         problems=map(str, entry.problems),
+    )
+
+
+def _parameter(name: str, spec: ParameterSpec) -> template_pb2.TemplateParameter:
+    return template_pb2.TemplateParameter(
+        name=name,
+        type=spec.type,
+        required=spec.required,
+        default_value=spec.default or "",
+        description=spec.description,
+        values=spec.values,
+        min=spec.min or "",
+        max=spec.max or "",
+        pattern=spec.pattern or "",
+        max_length=spec.longest or 0,
     )
 
 

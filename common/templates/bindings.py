@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from common.templates.faults import Fault
-from common.templates.parameters import COLUMN_TYPES, Malformed, ParameterValue, parse
+from common.templates.parameter_spec import ParameterSpec, relative_days
+from common.templates.parameters import COLUMN_TYPES, Malformed, ParameterValue
 from common.templates.placeholders import TextRefused, render
 from common.templates.sql_text import SqlNames, bind
-from common.templates.template import ParameterSpec, TemplateName
+from common.templates.template import TemplateName
 from common.templates.yaml_source import Path
 from common.warehouse.warehouse import Parameter, TableRef
 
@@ -17,9 +19,11 @@ _SQL_KEYS = frozenset({"sql", "measure", "with"})
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What placeholders stand for: `texts` outside SQL, `names` inside it, and the query parameters that `@name` binds."""
+    """What placeholders stand for: `texts` outside SQL, `names` inside it, and the query parameters that `@name` binds. `declarations` are
+    known where parameters are declared, which comes before any parameter's value."""
 
     built_in: Mapping[str, str]
+    declarations: Mapping[str, str]
     texts: Mapping[str, str]
     names: SqlNames
     parameters: Mapping[str, Parameter]
@@ -31,6 +35,8 @@ def make_bindings(
     sources: Mapping[str, TableRef],
     specs: Mapping[str, ParameterSpec],
     values: Mapping[str, ParameterValue],
+    *,
+    today: date,
 ) -> Bindings:
     """Bind a template for a tenant. Everything has been checked; a parameter that is not in `values` is bound as NULL."""
     built_in = built_in_texts(key, tenant_id)
@@ -43,7 +49,7 @@ def make_bindings(
         bound = values[name].bound if name in values else None
         parameters[name] = Parameter(name, COLUMN_TYPES[spec.type], bound)
     names = SqlNames(identifiers, frozenset(parameters), frozenset(specs.keys() - values.keys()))
-    return Bindings(built_in, texts, names, parameters)
+    return Bindings(built_in, {**built_in, **relative_days(today)}, texts, names, parameters)
 
 
 def parameter_values(
@@ -51,6 +57,7 @@ def parameter_values(
     given: Mapping[str, str],
     *,
     built_in: Mapping[str, str],
+    today: date,
     tenant_id: str,
     sources: Mapping[str, TableRef],
 ) -> tuple[dict[str, ParameterValue], dict[str, Malformed]]:
@@ -59,15 +66,15 @@ def parameter_values(
     malformed: dict[str, Malformed] = {}
     for name, spec in specs.items():
         try:
-            text = given[name] if name in given else spec.default and render(spec.default, built_in)
-            if text is not None:
-                values[name] = parse(spec.type, text, choices=spec.values, tenant_id=tenant_id, sources=sources)
+            if name in given:
+                values[name] = spec.read(given[name], today=today, tenant_id=tenant_id, sources=sources)
             elif spec.required:
                 raise Malformed("is required")
+            else:
+                default = spec.read_default(built_in, today=today, tenant_id=tenant_id, sources=sources)
+                values |= {name: default} if default is not None else {}
         except Malformed as reason:
             malformed[name] = reason
-        except TextRefused as refused:
-            malformed[name] = Malformed(refused.reason)
     return values, malformed
 
 
@@ -85,7 +92,7 @@ def built_in_texts(key: TemplateName, tenant_id: str) -> dict[str, str]:
 def render_data(data: Mapping[str, Any], bindings: Bindings) -> tuple[dict[str, Any], list[Fault]]:
     """Replace the placeholders of every string in nested mappings and lists. What is faulty stays as it was.
 
-    Under `parameters` only the built-in ones are known: its defaults come before any parameter's value.
+    A pattern, an enum's values and the default of a json have braces of their own, and no placeholders.
     """
     faults: list[Fault] = []
 
@@ -98,7 +105,7 @@ def render_data(data: Mapping[str, Any], bindings: Bindings) -> tuple[dict[str, 
             return value
         try:
             if path[0] == "parameters":
-                return render(value, bindings.built_in)
+                return value if _verbatim(data, path) else render(value, bindings.declarations)
             if path[-1] in _SQL_KEYS:
                 return bind(value, bindings.names)
             return render(value, bindings.texts, without_value=bindings.names.without_value)
@@ -107,3 +114,10 @@ def render_data(data: Mapping[str, Any], bindings: Bindings) -> tuple[dict[str, 
             return value
 
     return {key: rendered(item, (key,)) for key, item in data.items()}, faults
+
+
+def _verbatim(data: Mapping[str, Any], path: Path) -> bool:
+    """Whether no placeholder is replaced in a text of a parameter's declaration."""
+    if path[2] == "default":
+        return bool(data["parameters"][path[1]]["type"] == "json")
+    return path[2] in ("pattern", "values")

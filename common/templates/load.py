@@ -6,20 +6,23 @@ text that is right for the samples is right for all, but for the tables that a p
 
 import hashlib
 from collections.abc import Mapping
+from datetime import date
 
 from pydantic import TypeAdapter, ValidationError
 
 from common.ids import PATH_NAME
 from common.templates.bindings import Bindings, built_in_texts, make_bindings, parameter_values, render_data
 from common.templates.faults import Fault, does_not_load, validation_faults
+from common.templates.parameter_spec import ParameterSpec, is_relative
 from common.templates.parameters import SAMPLES, ParameterValue
 from common.templates.placeholders import BUILT_IN, names_in
 from common.templates.steps import DoesNotCompile, compile_steps
-from common.templates.template import ParameterSpec, QueryStep, Template, TemplateFile, TemplateName
+from common.templates.template import QueryStep, Template, TemplateFile, TemplateName
 from common.templates.yaml_source import DoesNotLoad, Path, Problem, YamlSource, read_yaml
 from common.warehouse.warehouse import TableRef
 
 _SAMPLE_TENANT = "sample_tenant"
+_SAMPLE_DAY = date.fromisoformat(SAMPLES["date"])
 _CONSTANT = frozenset({"provider", "domain", "template_name"})
 _SPECS = TypeAdapter(dict[str, ParameterSpec])
 
@@ -33,8 +36,9 @@ def load_template(content: bytes, key: TemplateName) -> Template:
         raise DoesNotLoad([Problem(file, content.count(b"\n", 0, error.start) + 1, "is not UTF-8")]) from None
     specs = _specs(source)
     sources = _sources(source)
-    bindings = make_bindings(key, _SAMPLE_TENANT, sources, specs, _samples(source, key, specs))
-    model = _model(source, bindings)
+    samples = _samples(source, key, specs)
+    bindings = make_bindings(key, _SAMPLE_TENANT, sources, specs, samples, today=_SAMPLE_DAY)
+    model = _model(source, specs, bindings)
     try:
         compile_steps(model, tenant_id=_SAMPLE_TENANT, parameters=bindings.parameters)
     except DoesNotCompile as error:
@@ -66,14 +70,37 @@ def _specs(source: YamlSource) -> Mapping[str, ParameterSpec]:
 
 def _samples(source: YamlSource, key: TemplateName, specs: Mapping[str, ParameterSpec]) -> Mapping[str, ParameterValue]:
     """A value for every parameter that every run has one for: its default or else a sample."""
-    given = {name: SAMPLES.get(spec.type) or spec.values[0] for name, spec in specs.items() if spec.required}
-    built_in = built_in_texts(key, _SAMPLE_TENANT)
-    values, malformed = parameter_values(specs, given, built_in=built_in, tenant_id=_SAMPLE_TENANT, sources={})
+    given = {name: _sample(spec) for name, spec in specs.items() if spec.required}
+    values, malformed = parameter_values(
+        {name: _decidable(spec) for name, spec in specs.items()},
+        given,
+        built_in=built_in_texts(key, _SAMPLE_TENANT),
+        today=_SAMPLE_DAY,
+        tenant_id=_SAMPLE_TENANT,
+        sources={},
+    )
     if malformed:
         raise does_not_load(
             source, [Fault(("parameters", name, "default"), str(reason)) for name, reason in malformed.items()]
         )
     return values
+
+
+def _sample(spec: ParameterSpec) -> str:
+    if spec.values:
+        return spec.values[0]
+    return next((bound for bound in (spec.min, spec.max) if bound and not is_relative(bound)), SAMPLES[spec.type])
+
+
+def _decidable(spec: ParameterSpec) -> ParameterSpec:
+    """The parameter without the constraints that its default cannot be held against here: what depends on the day of a run against what
+    does not. A sample is held against none."""
+    if spec.required:
+        return spec.model_copy(update={"min": None, "max": None, "pattern": None, "max_length": None})
+    relative = is_relative(spec.default)
+    return spec.model_copy(
+        update={name: None for name in ("min", "max") if is_relative(getattr(spec, name)) != relative}
+    )
 
 
 def _sources(source: YamlSource) -> Mapping[str, TableRef]:
@@ -82,12 +109,12 @@ def _sources(source: YamlSource) -> Mapping[str, TableRef]:
     return {name: TableRef("sample_sources", name) for name in names if PATH_NAME.fullmatch(name)}
 
 
-def _model(source: YamlSource, bindings: Bindings) -> TemplateFile:
+def _model(source: YamlSource, specs: Mapping[str, ParameterSpec], bindings: Bindings) -> TemplateFile:
     rendered, faults = render_data(source.data, bindings)
     if faults:
         raise does_not_load(source, faults)
     try:
-        return TemplateFile.model_validate(rendered)
+        return TemplateFile.model_validate({**rendered, "parameters": specs})
     except ValidationError as error:
         raise does_not_load(source, validation_faults(error)) from None
 

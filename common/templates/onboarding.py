@@ -11,8 +11,9 @@ from common.api_keys.scopes import Scope
 from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.templates.faults import Fault, does_not_load, validation_faults
 from common.templates.placeholders import TextRefused, render
+from common.templates.strict import Strict
 from common.templates.tables import METADATA_TABLES
-from common.templates.template import Strict, TemplateName
+from common.templates.template import TemplateName
 from common.templates.yaml_source import YamlSource, read_yaml
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import TableRef, TableSpec

@@ -1,9 +1,13 @@
-"""Parameters of a template: what values each type takes, in which canonical text a run keeps them, and how they are bound in SQL."""
+"""Types of parameters: what values each takes, in which canonical text a run keeps them, and how they are bound in SQL.
 
+What a template asks of a parameter's values beyond its type is `parameter_spec.py`'s.
+"""
+
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -11,31 +15,40 @@ from common.day import parse_day
 from common.templates.tables import may_read
 from common.warehouse.warehouse import ColumnType, TableRef, Value
 
-ParameterType = Literal["date", "string", "integer", "number", "boolean", "enum", "table", "identifier"]
+ParameterType = Literal[
+    "date", "datetime", "integer", "number", "string", "enum", "boolean", "table", "identifier", "json"
+]
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,29}(\.[0-9]{1,9})?", re.ASCII)
+_DATETIME = re.compile(r"([0-9-]{10})(?:[T ]((?:[01][0-9]|2[0-3]):[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?))?", re.ASCII)
+_JSON_DEPTH = 100
+"""Of arrays and objects inside each other; BigQuery takes 500, Python's own stack about 1,000."""
 
 COLUMN_TYPES: Mapping[ParameterType, ColumnType] = {
     "date": "DATE",
-    "string": "STRING",
+    "datetime": "DATETIME",
     "integer": "INT64",
     "number": "NUMERIC",
-    "boolean": "BOOL",
+    "string": "STRING",
     "enum": "STRING",
+    "boolean": "BOOL",
     "table": "STRING",
     "identifier": "STRING",
+    "json": "JSON",
 }
 
 SAMPLES: Mapping[ParameterType, str] = {
     "date": "2025-11-15",
-    "string": "sample",
+    "datetime": "2025-11-15T12:00:00",
     "integer": "1",
     "number": "1",
+    "string": "sample",
     "boolean": "true",
     "table": "sample_table",
     "identifier": "sample_identifier",
+    "json": "{}",
 }
 """A value of each type but enum, with which a template is resolved when it loads."""
 
@@ -56,17 +69,29 @@ class ParameterValue:
     bound: Value
 
 
-def parse(
-    kind: ParameterType, text: str, *, choices: tuple[str, ...], tenant_id: str, sources: Mapping[str, TableRef]
-) -> ParameterValue:
-    """Read a value; `choices` are an enum's. Raises Malformed, and OutOfReach for a table."""
+def parse(kind: ParameterType, text: str, *, tenant_id: str, sources: Mapping[str, TableRef]) -> ParameterValue:
+    """Read a value. Raises Malformed, and OutOfReach for a table."""
     match kind:
         case "table":
             table = str(_table(text, tenant_id=tenant_id, sources=sources))
             return ParameterValue(table, table)
+        case "identifier":
+            if not IDENTIFIER.fullmatch(text):
+                raise Malformed("must be at most 128 characters of A-Z, a-z, 0-9 and _, not starting with a digit")
+            return ParameterValue(text, text)
+        case _:
+            return parse_scalar(kind, text)
+
+
+def parse_scalar(kind: ParameterType, text: str) -> ParameterValue:
+    """Read a value of a type that knows nothing of tables. Raises Malformed."""
+    match kind:
         case "date":
             day = _day(text)
             return ParameterValue(day.isoformat(), day)
+        case "datetime":
+            moment = _datetime(text)
+            return ParameterValue(moment.isoformat(), moment)
         case "integer":
             if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
                 raise Malformed("must be an integer of 64 bits")
@@ -80,13 +105,11 @@ def parse(
             if text not in ("true", "false"):
                 raise Malformed("must be true or false")
             return ParameterValue(text, text == "true")
-        case "enum":
-            if text not in choices:
-                raise Malformed(f"must be one of {', '.join(choices)}")
-        case "identifier":
-            if not IDENTIFIER.fullmatch(text):
-                raise Malformed("must be at most 128 characters of A-Z, a-z, 0-9 and _, not starting with a digit")
-    return ParameterValue(text, text)
+        case "json":
+            canonical = _json(text)
+            return ParameterValue(canonical, canonical)
+        case _:
+            return ParameterValue(text, text)
 
 
 def _table(text: str, *, tenant_id: str, sources: Mapping[str, TableRef]) -> TableRef:
@@ -109,6 +132,55 @@ def _day(text: str) -> date:
         return parse_day(text)
     except ValueError as error:
         raise Malformed(str(error)) from None
+
+
+def _datetime(text: str) -> datetime:
+    """A day and, after it, a time of that day; without one its midnight. Without a zone, as BigQuery's DATETIME is:
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#datetime_type"""
+    try:
+        if (match := _DATETIME.fullmatch(text)) is not None:
+            parse_day(match[1])
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise Malformed("must be a day that exists and a time of it without a zone, YYYY-MM-DDTHH:MM:SS")
+
+
+def _json(text: str) -> str:
+    """The text of the same value without spaces, its keys sorted. Refused is what a JSON column would not keep as it is: a key that comes
+    twice, a number that a double or 64 bits cannot hold, half of a surrogate pair."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_int=_exact, parse_float=_exact, parse_constant=_exact)
+        if _depth(value) > _JSON_DEPTH:
+            raise Malformed(f"must be nested at most {_JSON_DEPTH} deep")
+        canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        canonical.encode()
+    except Malformed:
+        raise
+    except (ValueError, ArithmeticError, RecursionError):
+        raise Malformed("must be JSON") from None
+    return canonical
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(members := dict(pairs)) != len(pairs):
+        raise Malformed("must be JSON without a key that comes twice in one object")
+    return members
+
+
+def _exact(text: str) -> int | float:
+    """The number that a JSON text names. Raises Malformed where that would change it."""
+    if (whole := re.fullmatch(r"-?[0-9]{1,20}", text)) and -(2**63) <= int(text) < 2**64:
+        return int(text)
+    if whole or not Decimal(text).is_finite() or Decimal(repr(float(text))) != Decimal(text):
+        raise Malformed("must be JSON whose numbers fit 64 bits without losing a digit")
+    return float(text)
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict | list):
+        return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
+    return 0
 
 
 def _plain(number: Decimal) -> str:

@@ -9,6 +9,8 @@ _BRACES = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}]")
 
 BUILT_IN = ("tenant_id", "provider", "domain", "template_name", "pipeline_id")
 """Placeholders that every template may use, besides its parameters and `source.*`."""
+RELATIVE_DAYS = ("today", "yesterday")
+"""Placeholders of the default, min and max of a date or datetime: see `parameter_spec.relative_days`."""
 
 
 class TextRefused(ValueError):
@@ -41,6 +43,8 @@ def unknown(name: str, without_value: Collection[str] = ()) -> str:
     """What is wrong with a placeholder that has no value."""
     if name in without_value:
         return f"{{{name}}} may have no value: make the parameter required or give it a default"
+    if name in RELATIVE_DAYS:
+        return f"{{{name}}} stands only in the default, min or max of a date or datetime: declare such a parameter"
     return f"unknown placeholder {{{name}}}"
 
 

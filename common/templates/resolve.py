@@ -1,6 +1,7 @@
 """Resolving a template for a tenant: values are checked and bound, identifiers quoted, and what the SQL reads is held against what the
 tenant may read."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,25 @@ from common.warehouse.warehouse import TableRef
 
 
 def resolve(
-    template: Template, *, tenant_id: str, sources: Mapping[str, TableRef], date: str, parameters: Mapping[str, str]
+    template: Template,
+    *,
+    tenant_id: str,
+    sources: Mapping[str, TableRef],
+    date: str,
+    parameters: Mapping[str, str],
+    today: datetime.date,
 ) -> ResolvedTemplate:
-    """Resolve a template for one run. `date` is the parameter `date`, "" where a run gives none; `sources` are the tenant's grants.
+    """Resolve a template for one run. `date` is the parameter `date`, "" where a run gives none; `sources` are the tenant's grants;
+    `today` is the day in UTC on which the run is accepted. What `today` stands for is resolved here for good, like everything else.
 
     Raises InvalidInput with every violation (fields `date`, `parameters.NAME`), TableNotAllowed where a table is out of reach, and
     SourceNotGranted, naming the source, where the template reads one that the tenant lacks.
     """
-    values = _values(template, tenant_id, sources, date, parameters)
-    bindings = _bindings(template, tenant_id, sources, values)
+    values = _values(template, tenant_id, sources, date, parameters, today=today)
+    bindings = _bindings(template, tenant_id, sources, values, today=today)
     rendered, _ = render_data(template.data, bindings)
     try:
-        file = TemplateFile.model_validate(rendered)
+        file = TemplateFile.model_validate({**rendered, "parameters": template.parameters})
         steps = compile_steps(file, tenant_id=tenant_id, parameters=bindings.parameters)
     except ValidationError as error:
         raise _refusal(validation_faults(error)) from error
@@ -52,13 +60,16 @@ def resolve(
     )
 
 
-def resolve_template(template_path: str | Path, variables: Mapping[str, str]) -> dict[str, Any]:
+def resolve_template(
+    template_path: str | Path, variables: Mapping[str, str], *, today: datetime.date | None = None
+) -> dict[str, Any]:
     """Load a template file and replace the placeholders in every string of its nested mappings and lists.
 
     `template_path` ends in `{provider}/{domain}/{template_name}.yml`. `variables` holds `tenant_id`, the template's parameters and its
-    sources (`source.billing_export`); the other built-in names follow from the path. In SQL, values become `@name`. Raises
-    TemplateInvalid, and what `resolve` raises.
+    sources (`source.billing_export`); the other built-in names follow from the path. In SQL, values become `@name`. `today` is the
+    present day in UTC unless it is given. Raises TemplateInvalid, and what `resolve` raises.
     """
+    today = today or datetime.datetime.now(datetime.UTC).date()
     path = Path(template_path)
     try:
         template = load_template(path.read_bytes(), TemplateName(*path.with_suffix("").parts[-3:]))
@@ -68,8 +79,8 @@ def resolve_template(template_path: str | Path, variables: Mapping[str, str]) ->
     granted = {name: value for name, value in variables.items() if name.startswith("source.")}
     sources = {name.removeprefix("source."): TableRef.parse(value) for name, value in granted.items()}
     given = {name: value for name, value in variables.items() if name not in (*BUILT_IN, *granted, "date")}
-    values = _values(template, tenant_id, sources, variables.get("date", ""), given)
-    return render_data(template.data, _bindings(template, tenant_id, sources, values))[0]
+    values = _values(template, tenant_id, sources, variables.get("date", ""), given, today=today)
+    return render_data(template.data, _bindings(template, tenant_id, sources, values, today=today))[0]
 
 
 def get_template_path(provider: str, domain: str, template_name: str, *, configs_dir: Path | None = None) -> str:
@@ -80,7 +91,13 @@ def get_template_path(provider: str, domain: str, template_name: str, *, configs
 
 
 def _values(
-    template: Template, tenant_id: str, sources: Mapping[str, TableRef], date: str, parameters: Mapping[str, str]
+    template: Template,
+    tenant_id: str,
+    sources: Mapping[str, TableRef],
+    date: str,
+    parameters: Mapping[str, str],
+    *,
+    today: datetime.date,
 ) -> Mapping[str, ParameterValue]:
     """The values of the template's parameters. Raises InvalidInput, TableNotAllowed."""
     violations = []
@@ -95,7 +112,7 @@ def _values(
     given = {name: value for name, value in parameters.items() if name != "date"} | ({"date": date} if date else {})
     built_in = built_in_texts(template.name, tenant_id)
     values, malformed = parameter_values(
-        template.parameters, given, built_in=built_in, tenant_id=tenant_id, sources=sources
+        template.parameters, given, built_in=built_in, today=today, tenant_id=tenant_id, sources=sources
     )
     for name, reason in malformed.items():
         violations.append(Violation("date" if name == "date" else f"parameters.{name}", str(reason)))
@@ -107,7 +124,12 @@ def _values(
 
 
 def _bindings(
-    template: Template, tenant_id: str, sources: Mapping[str, TableRef], values: Mapping[str, ParameterValue]
+    template: Template,
+    tenant_id: str,
+    sources: Mapping[str, TableRef],
+    values: Mapping[str, ParameterValue],
+    *,
+    today: datetime.date,
 ) -> Bindings:
     """What the placeholders stand for. Raises SourceNotGranted, TableNotAllowed."""
     if missing := sorted(template.sources - sources.keys()):
@@ -117,7 +139,7 @@ def _bindings(
         )
     read = {name: sources[name] for name in template.sources}
     check_tables(read.values(), tenant_id, sources)
-    return make_bindings(template.name, tenant_id, read, template.parameters, values)
+    return make_bindings(template.name, tenant_id, read, template.parameters, values, today=today)
 
 
 def _refusal(faults: Sequence[Fault]) -> InvalidInput:

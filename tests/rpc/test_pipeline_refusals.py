@@ -51,4 +51,12 @@ async def test_templates_are_listed_page_by_page_the_broken_ones_included(system
         ("date", "date", True, ""),
         ("note", "string", False, "none"),
     ]
+    parameter = template_pb2.TemplateParameter
+    assert list(by_name["typed"].parameters) == [
+        parameter(name="at", type="datetime", default_value="{yesterday}T06:00", max="{today}"),
+        parameter(name="filter", type="json", required=True, description="What to look for"),
+        parameter(name="kind", type="enum", default_value="full", values=["full", "delta"]),
+        parameter(name="region", type="string", pattern="[a-z]{2}", max_length=2),
+        parameter(name="share", type="number", min="0", max="1"),
+    ]
     assert by_name["broken"].state == template_pb2.Template.INVALID

@@ -57,6 +57,21 @@ async def test_a_run_publishes_its_day_and_tells_of_every_step_and_check(stack: 
     assert await stack.rows(tenant_id, key) == [COMPUTE, STORAGE]
 
 
+async def test_values_of_any_type_reach_the_table_as_they_were_given(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard(export=False)
+    given = {"at": "2025-11-15 23:59:59.5", "filter": '{"b": [1, 0.5], "a": "it\'s"}', "share": "0.250"}
+    run = await stack.run(tenant_id, key, "typed", date="", parameters=given)
+    assert run.status == run_pb2.Run.COMPLETE, run
+    as_text = {
+        "at": "2025-11-15T23:59:59.500000",
+        "filter": '{"a":"it\'s","b":[1,0.5]}',
+        "kind": "full",
+        "share": "0.25",
+    }
+    assert run.parameters == as_text
+    assert await stack.rows(tenant_id, key, "given") == [{**as_text, "region": None}]
+
+
 async def test_a_day_run_twice_has_the_same_rows_and_other_days_stay(stack: PipelineStack) -> None:
     tenant_id, key = await stack.onboard()
     for day in (DAY, "2025-11-16", DAY):

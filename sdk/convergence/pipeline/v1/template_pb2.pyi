@@ -104,7 +104,7 @@ Global___Template: _TypeAlias = Template  # noqa: Y015
 
 @_typing.final
 class TemplateParameter(_message.Message):
-    """A parameter of a template."""
+    """A parameter of a template, and what values it takes. A value of any type is at most 10,000 characters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -113,16 +113,38 @@ class TemplateParameter(_message.Message):
     REQUIRED_FIELD_NUMBER: _builtins.int
     DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    MIN_FIELD_NUMBER: _builtins.int
+    MAX_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    MAX_LENGTH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The parameter's name."""
     type: _builtins.str
-    """Its type, for example `date`."""
+    """Its type: `date` (YYYY-MM-DD), `datetime` (YYYY-MM-DDTHH:MM:SS, without a zone), `integer` (64 bits), `number` (29 digits before the
+    point and 9 after it), `string`, `enum`, `boolean` (`true`, `false`), `table` (of the tenant, or a granted source), `identifier` or
+    `json`.
+    """
     required: _builtins.bool
     """Whether a run needs it."""
     default_value: _builtins.str
-    """Its value where a run does not give one; empty where it has none."""
+    """Its value where a run does not give one; empty where it has none. `{today}` and `{yesterday}` in it are days in UTC when the run is
+    accepted.
+    """
     description: _builtins.str
     """What it means."""
+    min: _builtins.str
+    """The least value of a date, datetime, integer or number; empty where there is none. May hold `{today}` and `{yesterday}`."""
+    max: _builtins.str
+    """The greatest value of a date, datetime, integer or number; empty where there is none. May hold `{today}` and `{yesterday}`."""
+    pattern: _builtins.str
+    """A regular expression that all of a string matches, in RE2's syntax; empty where there is none."""
+    max_length: _builtins.int
+    """How many characters a string may have; 0 for other types."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values that an enum takes; empty for other types."""
+
     def __init__(
         self,
         *,
@@ -131,10 +153,15 @@ class TemplateParameter(_message.Message):
         required: _builtins.bool = ...,
         default_value: _builtins.str = ...,
         description: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        min: _builtins.str = ...,
+        max: _builtins.str = ...,
+        pattern: _builtins.str = ...,
+        max_length: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "description", b"description", "name", b"name", "required", b"required", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "description", b"description", "max", b"max", "max_length", b"max_length", "min", b"min", "name", b"name", "pattern", b"pattern", "required", b"required", "type", b"type", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,11 +1,14 @@
 """A template with a parameter of every type, in every place that takes it, and how tests resolve one."""
 
+from datetime import date
+
 from common.templates.resolve import resolve
 from common.templates.resolved import ResolvedStatement, ResolvedTemplate
 from common.templates.template import Template
 from common.warehouse.warehouse import TableRef
 
 SOURCES = {"billing_export": TableRef("exports", "billing", "their-project"), "rates": TableRef("shared", "rates")}
+TODAY = date(2025, 11, 20)
 EVERY_TYPE = """\
 description: Of {tenant_id}
 parameters:
@@ -31,8 +34,8 @@ steps:
 """.replace("AS amount,", "AS amount, day,")
 
 
-def run(template: Template, day: str = "2025-11-15", **parameters: str) -> ResolvedTemplate:
-    return resolve(template, tenant_id="acme", sources=SOURCES, date=day, parameters=parameters)
+def run(template: Template, day: str = "2025-11-15", today: date = TODAY, **parameters: str) -> ResolvedTemplate:
+    return resolve(template, tenant_id="acme", sources=SOURCES, date=day, parameters=parameters, today=today)
 
 
 def statements(resolved: ResolvedTemplate) -> list[ResolvedStatement]:

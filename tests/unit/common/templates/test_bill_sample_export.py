@@ -23,7 +23,7 @@ SUMS = ("cost", "credits", "usage_amount", "line_items")
 def resolved(shipped: Catalog, day: date = DAY) -> ResolvedTemplate:
     template = shipped.get("gcp", "cost", "bill-sample-export-template")
     sources = {"billing_export": TableRef("exports", "billing")}
-    return resolve(template, tenant_id="acme", sources=sources, date=day.isoformat(), parameters={})
+    return resolve(template, tenant_id="acme", sources=sources, date=day.isoformat(), parameters={}, today=day)
 
 
 def query_of(template: ResolvedTemplate) -> ResolvedQuery:

@@ -82,7 +82,7 @@ def test_a_good_template_loads_and_says_what_it_publishes_and_reads(load: Load) 
         ("default: other}", "default: api_keys}", 5, "is not a table that this tenant may read"),
         ("default: other}", "default: techcorp.cost_daily}", 5, "is not a table that this tenant may read"),
         ("default: amount}", "default: 'a b'}", 6, "must be at most 128 characters"),
-        ("values: [a, b], ", "", 7, "values belong to the type enum, which needs some"),
+        ("values: [a, b], ", "", 7, "the type enum needs values"),
         ("[a, b], required: true", "[a, b], required: true, default: a", 7, "a required parameter has no use for a default"),
         ("  - id: second", "  - id: first", 22, "two steps have the id first"),
         ("    timeout: 90s", "    timeout: 90s\n    timeout: 91s", 22, "the key 'timeout' stands here twice"),

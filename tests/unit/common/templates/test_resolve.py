@@ -14,7 +14,7 @@ from common.templates.tables import check_tables, may_read
 from common.templates.template import Template, TemplateName
 from common.warehouse.warehouse import TableRef
 from tests.unit.common.templates.conftest import Load
-from tests.unit.common.templates.every_type import EVERY_TYPE, SOURCES, run, statements
+from tests.unit.common.templates.every_type import EVERY_TYPE, SOURCES, TODAY, run, statements
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_an_integer_outside_of_64_bits_or_in_another_notation_is_refused(every_t
 def test_without_the_source_that_it_reads_a_template_is_refused_and_the_source_named(shipped: Catalog) -> None:
     template = shipped.get("gcp", "cost", "bill-sample-export-template")
     with pytest.raises(SourceNotGranted) as caught:
-        resolve(template, tenant_id="acme", sources={}, date="2025-11-15", parameters={})
+        resolve(template, tenant_id="acme", sources={}, date="2025-11-15", parameters={}, today=TODAY)
     assert caught.value.metadata == {"source": "billing_export"}
 
 
@@ -188,7 +188,7 @@ def test_a_table_named_in_a_template_needs_a_grant_like_any_other(load: Load) ->
     )
     with pytest.raises(TableNotAllowed, match=r"techcorp\.cost_daily"):
         run(template, "")
-    resolve(template, tenant_id="techcorp", sources={}, date="", parameters={})
+    resolve(template, tenant_id="techcorp", sources={}, date="", parameters={}, today=TODAY)
 
 
 def test_a_grant_does_not_open_what_no_template_may_read() -> None:
