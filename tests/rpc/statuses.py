@@ -53,13 +53,14 @@ async def until(call: Callable[[], Awaitable[Any]], expected: Outcome, *, second
     """Repeat a call until it ends as expected; how it ended before that."""
     seen: set[Outcome] = set()
     async with asyncio.timeout(seconds):
-        while (outcome := await _outcome(call())) != expected:
+        while (outcome := await outcome_of(call())) != expected:
             seen.add(outcome)
             await asyncio.sleep(0.02)
     return seen
 
 
-async def _outcome(call: Awaitable[Any]) -> Outcome:
+async def outcome_of(call: Awaitable[Any]) -> Outcome:
+    """How a call ends; a stream is read to its end."""
     try:
         await _to_its_end(call)
     except grpc.aio.AioRpcError as error:
