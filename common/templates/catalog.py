@@ -53,7 +53,7 @@ class Catalog:
         entries = {}
         for key, path in template_files(self._configs_dir).items():
             before = self._entries.get(key)
-            entries[key] = entry = _read(key, path, before)
+            entries[key] = entry = read_entry(key, path, before)
             if before is None or before.digest != entry.digest:
                 _log.info(
                     "template loaded", template=str(key), state=entry.state, problems=list(map(str, entry.problems))
@@ -112,7 +112,8 @@ def look_up(known: Mapping[TemplateName, _T], key: TemplateName) -> _T:
     raise TemplateNotFound("No such template", metadata={"nearest": ", ".join(nearest)} if nearest else {})
 
 
-def _read(key: TemplateName, path: Path, before: CatalogEntry | None) -> CatalogEntry:
+def read_entry(key: TemplateName, path: Path, before: CatalogEntry | None = None) -> CatalogEntry:
+    """Read a template's file; `before` is what it was the last time."""
     file = f"{key}.yml"
     try:
         content = path.read_bytes()

@@ -19,7 +19,7 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import TableRef, TableSpec
 
 FILE = "customer/onboarding-template.yml"
-_SCHEMAS = Path("metadata/schemas")
+SCHEMAS = Path("metadata/schemas")
 
 _PathName = Annotated[str, Field(pattern=rf"^{PATH_NAME.pattern}$")]
 _LabelText = Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,63}$")]
@@ -97,9 +97,12 @@ def _tables(source: YamlSource, configs_dir: Path, names: tuple[str, ...]) -> Ma
     faults = []
     for position, name in enumerate(names):
         try:
-            tables[name] = load_table_spec(configs_dir / _SCHEMAS / f"{name}.json")
-        except (OSError, ValueError) as error:
-            faults.append(Fault(("tables", position), f"the schema of {name} does not load: {error}"))
+            tables[name] = load_table_spec(configs_dir / SCHEMAS / f"{name}.json")
+        except ValidationError as error:
+            reasons = "; ".join(fault.reason for fault in validation_faults(error))
+            faults.append(Fault(("tables", position), f"the schema of {name} does not load: {reasons}"))
+        except OSError as error:
+            faults.append(Fault(("tables", position), f"the schema of {name} does not load: {error.strerror}"))
     if faults:
         raise does_not_load(source, faults)
     return tables
