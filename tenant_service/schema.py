@@ -33,8 +33,11 @@ class Schema:
             await self.mark(tenant.tenant_id)
 
     async def complete(self, tenant_id: str) -> None:
-        """Create the tables that the tenant lacks and add the columns that they lack. Raises as `bring_up`."""
-        await asyncio.gather(*(self._complete(TableRef(tenant_id, name), spec) for name, spec in self._tables.items()))
+        """Create the tables that the tenant lacks and add the columns that they lack. Raises as `bring_up`, once every table was tried."""
+        tables = (self._complete(TableRef(tenant_id, name), spec) for name, spec in self._tables.items())
+        for outcome in await asyncio.gather(*tables, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def mark(self, tenant_id: str) -> None:
         """Note on the dataset that its tables are at this version, unless they are beyond it. Raises ObjectNotFound, Transient."""
