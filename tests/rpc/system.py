@@ -31,16 +31,25 @@ ADMIN_METHODS = frozenset(
 )
 TENANT_METHODS = METHODS.keys() - ADMIN_METHODS
 NAMING_A_TENANT = frozenset(name for name, method in METHODS.items() if "tenant_id" in method.input_type.fields_by_name)
+OF_ALL_TENANTS = frozenset({"RewrapSecrets", "MigrateTenants"})
+"""Methods that go over every tenant where none is named."""
 NEVER = "00000000-0000-8000-8000-000000000000"
 """The id of a run that never was."""
+NO_KEY = "key_0000000000000000"
+"""The id of a key that never was."""
 GOOD: Mapping[str, Mapping[str, Any]] = {
     "RunTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily", "date": DAY},
     "RunPipeline": {"pipeline_id": "acme-gcp-test-daily", "date": DAY},
     "GetRun": {"pipeline_logging_id": NEVER},
     "WatchRun": {"pipeline_logging_id": NEVER},
     "ReadTable": {"table": "cost"},
+    "CreateKey": {"scopes": ["runs:read"]},
+    "RotateKey": {"key_id": NO_KEY},
+    "RevokeKey": {"key_id": NO_KEY},
+    "PutCredential": {"name": "nothing", "generic_token": "nothing"},
+    "DeleteCredential": {"name": "nothing"},
 }
-"""Fields that each method needs besides the tenant's id."""
+"""Fields that each method needs besides the tenant's id, and DeleteTenant besides its confirmation."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,11 @@ class System:
 
     def call(self, method: str, key: Any = (), **fields: Any) -> Any:
         """Call a method of either service with GOOD fields under these."""
+        fields = {**GOOD.get(method, {}), **fields}
+        if method == "DeleteTenant":
+            fields.setdefault("confirmation", fields.get("tenant_id", ""))
         stub = self.tenants.stub if METHODS[method].containing_service.name == "TenantService" else self.pipelines.stub
-        request = message_factory.GetMessageClass(METHODS[method].input_type)(**{**GOOD.get(method, {}), **fields})
+        request = message_factory.GetMessageClass(METHODS[method].input_type)(**fields)
         return getattr(stub, method)(request, metadata=key, timeout=20)
 
     async def refusal(self, method: str, key: Any = (), **fields: Any) -> Refusal:

@@ -42,10 +42,21 @@ async def test_every_method_says_the_same_to_every_key_that_does_not_hold(system
 
 
 async def test_a_tenants_key_is_refused_by_every_method_of_admins_whatever_it_asks(system: System) -> None:
+    tenants = ("", "a-b", system.acme.tenant_id, system.rival.tenant_id, "nobody_at_all")
     refusals = await system.refusals(
-        *((method, system.acme.key, fields) for method in ADMIN_METHODS for fields in ({}, {"tenant_id": "a-b"}))
+        *((method, system.acme.key, {}) for method in ADMIN_METHODS),
+        *(
+            (method, system.acme.key, {"tenant_id": tenant_id})
+            for method in ADMIN_METHODS & NAMING_A_TENANT
+            for tenant_id in tenants
+        ),
     )
     assert {(refusal.code, refusal.reason) for refusal in refusals} == {("PERMISSION_DENIED", "ADMIN_ONLY")}
+    assert len({refusal.wire for refusal in refusals}) == 1
+
+
+async def test_a_method_of_tenants_names_one_or_is_known_to_need_none() -> None:
+    assert {"RunPipeline", "ListTemplates"} == TENANT_METHODS - NAMING_A_TENANT, "by its pipeline id; shared by all"
 
 
 async def test_a_foreign_key_is_refused_with_the_same_bytes_whether_or_not_the_tenant_exists(system: System) -> None:
