@@ -77,12 +77,14 @@ class PlanCheck:
     severity: Severity
     measure: PlanStatement
     sample: PlanStatement | None
+    run_values: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, resolved: ResolvedCheck) -> "PlanCheck":
         """Take over a resolved check."""
         sample = PlanStatement.of(resolved.sample) if resolved.sample else None
-        return cls(resolved.name, resolved.type, resolved.severity, PlanStatement.of(resolved.measure), sample)
+        measure = PlanStatement.of(resolved.measure)
+        return cls(resolved.name, resolved.type, resolved.severity, measure, sample, resolved.run_values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Rows of the record tables, and what they say when read again. The columns stand in `configs/metadata/schemas/`."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -9,6 +8,7 @@ from pydantic import TypeAdapter
 from common.warehouse.statements import Record
 from common.warehouse.warehouse import Row, Value
 from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
+from pipeline_service.sample_json import sample_json
 from pipeline_service.steps.attempt import Attempt, day_of
 
 _STEPS = TypeAdapter(tuple[Step, ...])
@@ -91,7 +91,7 @@ def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, erro
 
 
 def check_row(attempt: Attempt, outcome: CheckOutcome, sample: Sequence[Row], check_time: datetime) -> Record:
-    """The row of a check. Values of the sample that JSON does not know become text."""
+    """The row of a check."""
     return {
         **_step_columns(attempt),
         "check_name": outcome.name,
@@ -101,7 +101,7 @@ def check_row(attempt: Attempt, outcome: CheckOutcome, sample: Sequence[Row], ch
         "failing_rows": outcome.failing_rows,
         "observed": outcome.observed or None,
         "expected": outcome.expected or None,
-        "sample": json.dumps(list(map(dict, sample)), default=str) if sample else None,
+        "sample": sample_json(sample),
         "target_table": attempt.target.table,
         "check_time": check_time,
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from common.clock import Clock
 from common.errors import ObjectNotFound
@@ -10,11 +10,13 @@ from common.warehouse.attempts import run_once
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
 from pipeline_service.record_rows import check_row, outcome_in, run_in, run_row, step_row
-from pipeline_service.record_sql import begin_statement, end_statement
+from pipeline_service.record_sql import begin_statement, end_statement, last_rows_sql
 from pipeline_service.run import CheckOutcome, Run, RunError
-from pipeline_service.steps.attempt import Attempt
+from pipeline_service.steps.attempt import Attempt, day_of
 
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
+LAST_RUN_DAYS = 400
+"""How far back a run is compared with the last one: a yearly template finds it, and BigQuery reads no older partition."""
 _DEADLINE_SECONDS = 30.0
 _TRIES = 5
 """Jobs that one call takes at most: DML loses against concurrent DML now and then."""
@@ -72,6 +74,20 @@ class Records:
         outcomes = {outcome.name: outcome for outcome in map(outcome_in, rows)}
         return tuple(outcomes[check.name] for check in attempt.step.checks if check.name in outcomes)
 
+    async def last_rows(self, attempt: Attempt) -> int | None:
+        """How many rows the step staged in the last COMPLETE run of this template in which it staged any; None where there is none, or
+        none in LAST_RUN_DAYS. Where it replaces a day, only other days count."""
+        tenant_id, query = attempt.run.tenant_id, attempt.step.query
+        sql = last_rows_sql(TableRef(tenant_id, RUNS), TableRef(tenant_id, STEPS))
+        bound = (
+            Parameter("pipeline_id", "STRING", attempt.run.pipeline_id),
+            Parameter("step_id", "STRING", attempt.step.step_id),
+            Parameter("day", "DATE", day_of(query.destination.partition) if query else None),
+            Parameter("since", "TIMESTAMP", attempt.run_create_time - timedelta(days=LAST_RUN_DAYS)),
+        )
+        rows = await self._rows(Statement(sql, bound))
+        return int(str(rows[0]["rows_staged"])) if rows else None
+
     async def run(self, tenant_id: str, pipeline_logging_id: str) -> Run | None:
         """A run as its row has it; None where there is none, not even such a tenant."""
         try:
@@ -100,8 +116,10 @@ class Records:
         )
 
     async def _read(self, sql: str, **parameters: str) -> list[Row]:
-        bound = tuple(Parameter(name, "STRING", value) for name, value in parameters.items())
-        stream = await self._warehouse.read(Statement(sql, bound), timeout_seconds=_DEADLINE_SECONDS)
+        return await self._rows(Statement(sql, tuple(Parameter(n, "STRING", value) for n, value in parameters.items())))
+
+    async def _rows(self, statement: Statement) -> list[Row]:
+        stream = await self._warehouse.read(statement, timeout_seconds=_DEADLINE_SECONDS)
         try:
             return [row async for page in stream for row in page]
         finally:

@@ -1,6 +1,7 @@
 """What the workflow tells a step's activity and what it hears back. Small: rows never travel through the engine."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pipeline_service.plan import PlanStep
 from pipeline_service.run import CheckOutcome
@@ -8,11 +9,12 @@ from pipeline_service.run import CheckOutcome
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
-    """Which run a step belongs to."""
+    """Which run a step belongs to. Who scheduled the step before `create_time` was told of left it out."""
 
     pipeline_logging_id: str
     pipeline_id: str
     tenant_id: str
+    create_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,10 +78,12 @@ class RunWorkflow:
             return
         async with self._slots:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
+            header, create_time = self._header, workflow.info().workflow_start_time
+            run = RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time)
             try:
                 result = await workflow.execute_activity_method(
                     Activities.run_step,
-                    StepTask(RunRef(self._pipeline_logging_id, self._header.pipeline_id, self._header.tenant_id), step),
+                    StepTask(run, step),
                     start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
                     heartbeat_timeout=HEARTBEAT_TIMEOUT,
                     retry_policy=RetryPolicy(maximum_attempts=step.max_attempts + LOST_ATTEMPTS),

@@ -1,6 +1,6 @@
 """What the placeholders of a template stand for in one run, and putting that into the template's nested data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,9 +12,11 @@ from common.templates.placeholders import TextRefused, render
 from common.templates.sql_text import SqlNames, bind
 from common.templates.template import TemplateName
 from common.templates.yaml_source import Path
-from common.warehouse.warehouse import Parameter, TableRef
+from common.warehouse.warehouse import Parameter, TableRef, Value
 
 _SQL_KEYS = frozenset({"sql", "measure", "with"})
+_COMPARED = frozenset({"min", "max", "values"})
+"""What a check compares rows with: a placeholder that is all of it keeps its type, since it is bound and never becomes text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def render_data(data: Mapping[str, Any], bindings: Bindings) -> tuple[dict[str, 
                 return value if _verbatim(data, path) else render(value, bindings.declarations)
             if path[-1] in _SQL_KEYS:
                 return bind(value, bindings.names)
+            if "checks" in path and _COMPARED & set(path[-2:]) and (bound := _bound(value, bindings)) is not None:
+                return bound
             return render(value, bindings.texts, without_value=bindings.names.without_value)
         except TextRefused as refused:
             faults.append(Fault(path, refused.reason, refused.line))
@@ -121,3 +125,9 @@ def _verbatim(data: Mapping[str, Any], path: Path) -> bool:
     if path[2] == "default":
         return bool(data["parameters"][path[1]]["type"] == "json")
     return path[2] in ("pattern", "values")
+
+
+def _bound(text: str, bindings: Bindings) -> Value | Sequence[Value]:
+    """The value of the parameter whose placeholder is the whole text; None for any other text."""
+    parameter = bindings.parameters.get(text[1:-1]) if text.startswith("{") and text.endswith("}") else None
+    return parameter.value if parameter else None

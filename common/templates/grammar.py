@@ -85,6 +85,17 @@ def parse_scalar(sql: str, *, aggregate_of: str | None = None) -> exp.Query:
     return query
 
 
+def parse_condition(sql: str, *, of: str) -> exp.Query:
+    """As parse_scalar, for a condition on one row of the table `of`. Whether it is boolean, the warehouse judges."""
+    query = parse_scalar(sql, aggregate_of=of)
+    if isinstance(query.selects[0], exp.Alias):
+        raise TextRefused("must be one expression")
+    for node in query.find_all(exp.AggFunc, exp.Window):
+        if node.parent_select is query:
+            raise TextRefused("is about one row: aggregates and window functions are for reconcile", _line(node))
+    return query
+
+
 def _refusal(node: exp.Expr) -> str | None:
     if isinstance(node, exp.Anonymous):
         return f"the function {_name(node)} is not allowed"

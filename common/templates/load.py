@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.ids import PATH_NAME
 from common.templates.bindings import Bindings, built_in_texts, make_bindings, parameter_values, render_data
+from common.templates.check_faults import check_faults
 from common.templates.faults import Fault, does_not_load, validation_faults
 from common.templates.parameter_spec import ParameterSpec, is_relative
 from common.templates.parameters import SAMPLES, ParameterValue
@@ -43,6 +44,8 @@ def load_template(content: bytes, key: TemplateName) -> Template:
         compile_steps(model, tenant_id=_SAMPLE_TENANT, parameters=bindings.parameters)
     except DoesNotCompile as error:
         raise does_not_load(source, error.faults) from None
+    if faults := tuple(check_faults(model, source.data, tuple(bindings.parameters.values()))):
+        raise does_not_load(source, faults)
     return Template(
         name=key,
         digest=hashlib.sha256(content).hexdigest(),

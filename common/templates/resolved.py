@@ -12,6 +12,12 @@ from common.warehouse.warehouse import Statement, TableRef
 Severity = Literal["error", "warn"]
 StepType = Literal["query", "dq"]
 Write = Literal["replace_partition", "replace_table"]
+CREATE_TIME = "run_create_time"
+"""TIMESTAMP: when the run was accepted."""
+LAST_ROWS = "last_rows"
+"""INT64: how many rows the last COMPLETE run had to check; NULL where there was none."""
+RUN_VALUES = (CREATE_TIME, LAST_ROWS)
+"""Query parameters of checks whose values only a run can give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,9 @@ class ResolvedCheck:
     knows its staging table: ``WITH checked AS (SELECT * FROM `acme._stage_x`) SELECT ... FROM checked``. Neither SELECT starts with a
     WITH of its own.
 
-    `measure` yields one row of four columns: `passed` BOOL, `failing_rows` INT64, `observed` and `expected` STRING (NULL unless the check
-    compares). `sample` yields at most 20 failing rows; None where a check compares totals.
+    `measure` yields one row of four columns: `passed` BOOL, `failing_rows` INT64, `observed` and `expected` STRING, each NULL where there
+    is nothing to say. `sample` yields at most 20 failing rows; None where a check compares totals. `run_values` are the parameters of
+    both, bound as NULL, to which the step gives a value.
     """
 
     name: str
@@ -37,6 +44,7 @@ class ResolvedCheck:
     severity: Severity
     measure: ResolvedStatement
     sample: ResolvedStatement | None
+    run_values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,16 @@
 """A rendered template's steps, compiled: every SQL text checked and its parameters bound, every check turned into SELECTs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
-from common.templates.checks import check_name, compile_check
+from common.templates.check_specs import Check, Expression, Reconcile
+from common.templates.checks import check_name, columns_of, compile_check
 from common.templates.faults import Fault
 from common.templates.order import StepsWaitForEachOther, complete_dependencies
 from common.templates.placeholders import TextRefused
 from common.templates.resolved import ResolvedCheck, ResolvedQuery, ResolvedStatement, ResolvedStep, ResolvedTable
-from common.templates.tables import Reads, TableRefused, analyse, analyse_scalar
-from common.templates.template import (
-    Check,
-    DqStep,
-    NotNull,
-    Partition,
-    QueryStep,
-    Reconcile,
-    Step,
-    TemplateFile,
-    Unique,
-)
+from common.templates.tables import Reads, TableRefused, analyse, analyse_condition, analyse_scalar
+from common.templates.template import DqStep, Partition, QueryStep, Step, TemplateFile
 from common.templates.yaml_source import Path
 from common.warehouse.warehouse import Parameter, Statement, TableRef
 
@@ -84,16 +76,15 @@ class _Compiler:
             max_attempts=step.max_attempts,
             query=self._query(step, path) if isinstance(step, QueryStep) else None,
             checked=self._table(step.table, step.partition) if isinstance(step, DqStep) else None,
-            checks=tuple(self._check(check, (*path, "checks", n)) for n, check in enumerate(step.checks)),
+            checks=tuple(self._checks(step.checks, (*path, "checks"))),
         )
 
     def _query(self, step: QueryStep, path: Path) -> ResolvedQuery:
         reads = self._read((*path, "sql"), lambda: analyse(step.sql))
         destination = step.destination
         if reads.columns is not None:
-            for column, where in _columns_used(step):
-                if column not in reads.columns:
-                    self._faults.append(Fault((*path, *where), f"the SELECT yields no column {column}"))
+            for column, where in _columns_missing(step, reads.columns):
+                self._faults.append(Fault((*path, *where), f"the SELECT yields no column {column}"))
         return ResolvedQuery(
             select=self._statement(step.sql, reads),
             destination=self._table(destination.table, destination.partition),
@@ -102,26 +93,41 @@ class _Compiler:
             max_bytes_billed=step.max_bytes_billed,
         )
 
+    def _checks(self, checks: Iterable[Check], path: Path) -> Iterator[ResolvedCheck]:
+        for number, check in enumerate(checks):
+            try:
+                yield self._check(check, (*path, number))
+            except TextRefused as refused:  # what relationships refers to
+                self._refuse((*path, number, "to"), refused)
+
     def _check(self, check: Check, path: Path) -> ResolvedCheck:
         if isinstance(check, Reconcile):
             self._read((*path, "measure"), lambda: analyse_scalar(check.measure, aggregate=True))
             self._read((*path, "with"), lambda: analyse_scalar(check.other, aggregate=False))
-        return compile_check(
-            check, lambda sql: self._statement(sql, self._read(path, lambda: analyse(sql, of_check=True)))
-        )
+        elif isinstance(check, Expression):
+            self._read((*path, "sql"), lambda: analyse_condition(check.sql))
 
-    def _read(self, path: Path, analysed: Callable[[], Reads]) -> Reads:
+        def statement(sql: str, own: Sequence[Parameter] = ()) -> ResolvedStatement:
+            return self._statement(sql, self._read(path, lambda: analyse(sql, of_check=True), own), own)
+
+        return compile_check(check, statement, tenant_id=self._tenant_id)
+
+    def _read(self, path: Path, analysed: Callable[[], Reads], own: Sequence[Parameter] = ()) -> Reads:
         try:
             reads = analysed()
         except TextRefused as refused:
-            self._faults.append(Fault(path, refused.reason, refused.line, isinstance(refused, TableRefused)))
+            self._refuse(path, refused)
             return Reads((), frozenset(), None)
-        for name in sorted(reads.parameters - self._parameters.keys()):
+        for name in sorted(reads.parameters - self._parameters.keys() - {parameter.name for parameter in own}):
             self._faults.append(Fault(path, f"unknown parameter @{name}"))
         return reads
 
-    def _statement(self, sql: str, reads: Reads) -> ResolvedStatement:
-        bound = tuple(self._parameters[name] for name in sorted(reads.parameters & self._parameters.keys()))
+    def _refuse(self, path: Path, refused: TextRefused) -> None:
+        self._faults.append(Fault(path, refused.reason, refused.line, isinstance(refused, TableRefused)))
+
+    def _statement(self, sql: str, reads: Reads, own: Sequence[Parameter] = ()) -> ResolvedStatement:
+        known = {**self._parameters, **{parameter.name: parameter for parameter in own}}
+        bound = tuple(known[name] for name in sorted(reads.parameters & known.keys()))
         return ResolvedStatement(Statement(sql, bound), reads.tables)
 
     def _table(self, table: str, partition: Partition | None) -> ResolvedTable:
@@ -132,15 +138,16 @@ class _Compiler:
         )
 
 
-def _columns_used(step: QueryStep) -> Iterator[tuple[str, Path]]:
-    """The columns of its result that a step names, and where."""
-    if step.destination.partition is not None:
+def _columns_missing(step: QueryStep, yielded: frozenset[str]) -> Iterator[tuple[str, Path]]:
+    """The columns of its result that a step names, and where, and that the result has not. In a check's SQL case does not count."""
+    if step.destination.partition is not None and step.destination.partition.column not in yielded:
         yield step.destination.partition.column, ("destination", "partition", "column")
     for column in step.destination.clustering:
-        yield column, ("destination", "clustering")
+        if column not in yielded:
+            yield column, ("destination", "clustering")
+    lower = {column.lower() for column in yielded}
     for number, check in enumerate(step.checks):
-        if isinstance(check, NotNull):
-            yield check.column, ("checks", number, "column")
-        elif isinstance(check, Unique):
-            for column in check.columns:
-                yield column, ("checks", number, "columns")
+        with suppress(TextRefused):  # which is a fault of its own
+            for column, key in columns_of(check):
+                if column.lower() not in lower:
+                    yield column, ("checks", number, key)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from sqlglot import exp
 
 from common.errors import TableNotAllowed, Violation
-from common.templates.grammar import parse_scalar, parse_select
+from common.templates.grammar import parse_condition, parse_scalar, parse_select
 from common.templates.placeholders import TextRefused
 from common.warehouse.warehouse import TableRef
 
@@ -54,6 +54,23 @@ def analyse(sql: str, *, of_check: bool = False) -> Reads:
 def analyse_scalar(sql: str, *, aggregate: bool) -> Reads:
     """As `analyse`, for a check's SELECT of one value or, with `aggregate`, its expression over `checked`. Raises TextRefused."""
     return _reads(parse_scalar(sql, aggregate_of=CHECKED if aggregate else None), of_check=True)
+
+
+@lru_cache(maxsize=4096)
+def analyse_condition(sql: str) -> Reads:
+    """As `analyse`, for a check's condition on one row of `checked`. Raises TextRefused."""
+    return _reads(parse_condition(sql, of=CHECKED), of_check=True)
+
+
+@lru_cache(maxsize=4096)
+def columns_named(sql: str) -> frozenset[str]:
+    """The columns of `checked` that a condition names, but for those inside its subqueries, which may be of other tables. Raises
+    TextRefused."""
+    query = parse_condition(sql, of=CHECKED)
+    paths = [
+        [part.name for part in column.parts] for column in query.find_all(exp.Column) if column.parent_select is query
+    ]
+    return frozenset(path[1] if path[0] == CHECKED and len(path) > 1 else path[0] for path in paths)
 
 
 def check_tables(tables: Iterable[TableRef], tenant_id: str, sources: Mapping[str, TableRef]) -> None:

@@ -31,6 +31,7 @@ class Attempt:
         self.run = run
         self.step = step
         self.number = number
+        self.run_create_time = run.create_time or schedule_time
         self.stage_expire_time = schedule_time + STAGE_LIFETIME
         self.rows_staged = 0
         self.rows_written = 0

@@ -2,13 +2,15 @@
 finds their outcomes recorded."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from common.clock import Clock
 from common.templates.checks import SAMPLE_ROWS
+from common.templates.resolved import CREATE_TIME, LAST_ROWS
 from common.templates.tables import CHECKED
-from common.warehouse.warehouse import Row, Statement, Warehouse
-from pipeline_service.plan import PlanCheck
+from common.warehouse.warehouse import Row, Statement, Value, Warehouse
+from pipeline_service.plan import PlanCheck, PlanStatement
 from pipeline_service.records import CheckRecord, Records
 from pipeline_service.run import CheckOutcome
 from pipeline_service.step_errors import StepFailed
@@ -33,18 +35,23 @@ class Checks:
         """
         if not attempt.step.checks:
             return
-        recorded = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
-        attempt.checks = recorded or await self._decide(attempt, f"WITH {CHECKED} AS ({checked}) ")
+        attempt.checks = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
+        if not attempt.checks:
+            decided = await self._decide(attempt, f"WITH {CHECKED} AS ({checked}) ")
+            # The record of an attempt that died may have come through just now, in place of this one's.
+            recorded = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
+            attempt.checks = recorded or decided
         blocking = [outcome.name for outcome in attempt.checks if outcome.blocks]
         if blocking:
             raise StepFailed("CHECK_FAILED", f"Checks failed: {', '.join(blocking)}")
 
     async def _decide(self, attempt: Attempt, prefix: str) -> tuple[CheckOutcome, ...]:
         slots = asyncio.Semaphore(_AT_ONCE)
+        values = await self._run_values(attempt)
 
         async def decide(check: PlanCheck) -> CheckRecord:
             async with slots:
-                return await self._check(attempt, check, prefix)
+                return await self._check(attempt, check, prefix, values)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -55,8 +62,21 @@ class Checks:
         await self._records.add_checks(attempt, records)
         return tuple(record.outcome for record in records)
 
-    async def _check(self, attempt: Attempt, check: PlanCheck, prefix: str) -> CheckRecord:
-        [measured] = await self._read(attempt, check.measure.statement(prefix), max_rows=1)
+    async def _run_values(self, attempt: Attempt) -> Mapping[str, Value]:
+        """What checks compare with that no template knows, the same for every attempt whose checks are decided."""
+        wanted = {name for check in attempt.step.checks for name in check.run_values}
+        values: dict[str, Value] = {CREATE_TIME: attempt.run_create_time}
+        if LAST_ROWS in wanted:
+            values[LAST_ROWS] = await self._records.last_rows(attempt)
+        return values
+
+    async def _check(self, attempt: Attempt, check: PlanCheck, prefix: str, values: Mapping[str, Value]) -> CheckRecord:
+        def statement(select: PlanStatement) -> Statement:
+            unbound = select.statement(prefix)
+            given = (replace(p, value=values[p.name]) if p.name in check.run_values else p for p in unbound.parameters)
+            return replace(unbound, parameters=tuple(given))
+
+        [measured] = await self._read(attempt, statement(check.measure), max_rows=1)
         outcome = CheckOutcome(
             check.name,
             check.type,
@@ -68,7 +88,7 @@ class Checks:
         )
         sample: Sequence[Row] = ()
         if not outcome.passed and check.sample is not None:
-            sample = await self._read(attempt, check.sample.statement(prefix), max_rows=SAMPLE_ROWS)
+            sample = await self._read(attempt, statement(check.sample), max_rows=SAMPLE_ROWS)
         return CheckRecord(outcome, sample, self._clock.now())
 
     async def _read(self, attempt: Attempt, statement: Statement, *, max_rows: int) -> list[Row]:

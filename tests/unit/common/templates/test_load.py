@@ -107,7 +107,7 @@ def test_a_good_template_loads_and_says_what_it_publishes_and_reads(load: Load) 
         ("column: day, value", "column: dya, value", 17, "the SELECT yields no column dya"),
         ("- {type: not_null, column: day}", "- {type: not_null, column: dya}", 19, "the SELECT yields no column dya"),
         ("- {type: not_null, column: day}", "- {type: not_nil, column: day}", 19, "Input tag 'not_nil'"),
-        ("- {type: not_null, column: day}", "- {type: row_count}", 19, "needs min, max or both"),
+        ("- {type: not_null, column: day}", "- {type: row_count}", 19, "needs min, max or max_change"),
         ("- {type: not_null, column: day}", "- {type: not_null, column: day`}", 19, "column: String should match pattern"),
         (
             "- {type: unique, columns: [day]}",
