@@ -1,7 +1,5 @@
 """What is done to a tenant is recorded before and after, and not done where it cannot be recorded. On both warehouses."""
 
-from typing import Any
-
 import pytest
 import structlog
 
@@ -16,26 +14,9 @@ from common.errors import (
 )
 from common.rpc.caller import Caller
 from common.tenants.tenant import State
-from common.warehouse.warehouse import Job, Warehouse
 from tenant_service.acts import Turn
-from tests.clock import FakeClock
+from tests.refusing_warehouse import RefusingWarehouse
 from tests.unit.tenant_service.acts_bench import ADMIN, Bench, new_tenant, noting, request_id
-
-
-class Refusing:
-    """A warehouse that takes no job with `part` in its id, after half a minute where that is for a passing cause."""
-
-    def __init__(self, warehouse: Warehouse, clock: FakeClock, part: str, error: ConvergenceError) -> None:
-        self._warehouse, self._clock, self._part, self._error = warehouse, clock, part, error
-
-    async def submit(self, job: Job) -> None:
-        if self._part in job.job_id:
-            await self._clock.advance(31)
-            raise self._error
-        await self._warehouse.submit(job)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
 
 @pytest.mark.parametrize("given", [None, request_id()], ids=["without request_id", "with request_id"])
@@ -78,7 +59,7 @@ async def test_what_cannot_be_recorded_is_not_done(
     bench: Bench, error: ConvergenceError, given: str, part: str
 ) -> None:
     turns: list[Turn] = []
-    refusing = Refusing(bench.warehouse, bench.clock, part, error)
+    refusing = RefusingWarehouse(bench.warehouse, part, error, clock=bench.clock)
     with structlog.testing.capture_logs() as logs, pytest.raises(Unavailable):
         await bench.acts(refusing).do(ADMIN, bench.act(request_id=given), noting(turns))
     assert (turns, await bench.rows()) == ([], [])
@@ -89,7 +70,7 @@ async def test_what_cannot_be_recorded_is_not_done(
 
 
 async def test_an_outcome_that_cannot_be_recorded_takes_no_answer_back(bench: Bench) -> None:
-    refusing = Refusing(bench.warehouse, bench.clock, "_outcome", Transient("away"))
+    refusing = RefusingWarehouse(bench.warehouse, "_outcome", Transient("away"), clock=bench.clock)
     with structlog.testing.capture_logs() as logs:
         assert await bench.acts(refusing).do(ADMIN, bench.act(), noting([])) == "done"
     assert await bench.phases() == [("ATTEMPT", None, None)]
