@@ -16,7 +16,7 @@ from common.warehouse.warehouse import Job, JobResult, Warehouse
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 CANCEL_SECONDS = 5.0
-"""How long a cancelled caller waits for the warehouse to take note."""
+"""How long a cancelled caller waits for the warehouse to end the job."""
 
 
 async def run_once(
@@ -32,7 +32,7 @@ async def run_once(
 
     `job_for` maps an attempt (from 1) to a job; the same attempt must yield the same job, in any process. Raises Terminal as the job
     failed, JobAborted when the last attempt did, Transient after `deadline_seconds`: the job may then still run, and calling again
-    attaches to it. A cancelled caller asks the warehouse to cancel the job, waiting at most CANCEL_SECONDS for that, unless
+    attaches to it. A cancelled caller asks the warehouse to cancel the job and waits at most CANCEL_SECONDS for its end, unless
     `leaves_job()` says that the job shall go on for whoever attaches to it next: a cancelled job's id is used up.
     """
     patience = _Patience(deadline_seconds, clock)
@@ -75,11 +75,13 @@ async def _wait(warehouse: Warehouse, job_id: str, timeout_seconds: float) -> Jo
 
 
 async def _cancel(warehouse: Warehouse, job_id: str, submitting: Awaitable[None]) -> None:
-    """Cancel a job whose submission may still be under way: a thread that sends it cannot be called back."""
+    """Cancel a job, whose submission may still be under way (a thread that sends it cannot be called back), and see it end: it must not
+    write anything after what its caller does next."""
     with suppress(WarehouseError, TimeoutError):
         async with asyncio.timeout(CANCEL_SECONDS):
             await asyncio.gather(submitting, return_exceptions=True)
             await warehouse.cancel(job_id)
+            await warehouse.wait(job_id, timeout_seconds=CANCEL_SECONDS)
 
 
 class _Patience:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from common.errors import ObjectExists, ObjectNotFound, Transient, WarehouseError
+from common.errors import ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.warehouse import (
     Column,
     Job,
@@ -46,6 +46,7 @@ class FakeWarehouse:
         """Set when such a job is submitted."""
         self.cancelled: list[str] = []
         self.away = False
+        self._stopped: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._jobs: dict[str, asyncio.Task[JobResult]] = {}
 
     async def submit(self, job: Job) -> None:
@@ -67,6 +68,7 @@ class FakeWarehouse:
 
     async def cancel(self, job_id: str) -> None:
         self.cancelled.append(_short(job_id))
+        self._stopped[job_id].set()
 
     async def get_table(self, ref: TableRef) -> Table:
         self._require_here()
@@ -108,7 +110,13 @@ class FakeWarehouse:
         return self.tables[table]
 
     async def _execute(self, job: Job) -> JobResult:
-        await self.held[_short(job.job_id)].wait()
+        held, stopped = self.held[_short(job.job_id)], self._stopped[job.job_id]
+        waiting = [asyncio.ensure_future(event.wait()) for event in (held, stopped)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for future in waiting:
+            future.cancel()
+        if stopped.is_set():
+            raise Terminal("cancelled")
         if job.job_id in self.failures or _short(job.job_id) in self.failures:
             raise self.failures.get(job.job_id) or self.failures[_short(job.job_id)]
         rows = self._replace(job) if isinstance(job, ReplaceJob) else self._query(job)
