@@ -15,8 +15,6 @@ from common.errors import DependencyRefused, Unavailable
 T = TypeVar("T")
 
 CALL_TIMEOUT = timedelta(seconds=5)
-_LISTING_TIMEOUT = timedelta(seconds=30)
-"""For all pages of a listing."""
 
 _AWAY = (
     RPCStatusCode.UNAVAILABLE,
@@ -47,11 +45,15 @@ async def engine_call(timeout: timedelta = CALL_TIMEOUT) -> AsyncIterator[None]:
 async def running(client: Client, id_prefix: str) -> list[WorkflowExecution]:
     """The workflows that run under ids with this prefix, `[a-z0-9_/]+`. Raises Unavailable. The engine lists a workflow a moment after its
     start, and as running until a moment after its end."""
-    async with engine_call(_LISTING_TIMEOUT):
-        listed = client.list_workflows(
-            f"ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{id_prefix}'", rpc_timeout=CALL_TIMEOUT
-        )
-        return [execution async for execution in listed]
+    query = f"ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{id_prefix}'"
+    listed = client.list_workflows(query, rpc_timeout=CALL_TIMEOUT)
+    found: list[WorkflowExecution] = []
+    while True:
+        async with engine_call():
+            await listed.fetch_next_page()
+        found += listed.current_page or ()
+        if not listed.next_page_token:
+            return found
 
 
 async def encode(client: Client, value: object) -> Payload:
