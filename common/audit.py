@@ -91,6 +91,10 @@ class Recording:
         except (WarehouseError, TimeoutError) as error:
             _log.error("an outcome is not recorded", audit_id=self._entry.audit_id, error=type(error).__name__)
 
+    def leave_table(self) -> None:
+        """From now on the structured log alone is told: the table is about to be deleted."""
+        self._begun = False
+
     async def _claim(self, body_digest: str) -> Claim | None:
         attempt = {**self._row("ATTEMPT"), "body_digest": None}
         claim = {**self._row("CLAIM"), "body_digest": body_digest}

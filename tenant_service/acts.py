@@ -58,22 +58,26 @@ class Acts:
         raises. `done` is called again for a repeated request: it finds what it did before, and answers from it.
         """
         tenant = await require_tenant(self._warehouse, act.tenant_id)
-        request_digest = short_digest([act.tenant_id, act.request_id.lower()]) if act.request_id else None
-        entry = AuditEntry(
-            audit_id=uuid.uuid4().hex,
-            tenant_id=act.tenant_id,
-            method=f"{_SERVICE}/{act.method}",
-            principal=caller.principal,
-            resource=act.resource,
-            request_digest=request_digest,
-        )
+        entry = entry_of(caller, act)
         async with self._audit.recording(entry) as recording:
             await self._schema.bring_up(tenant)
-            repeated = await _begin(recording, act)
-            return await done(Turn(tenant, request_digest or entry.audit_id, repeated))
+            repeated = await begin(recording, act)
+            return await done(Turn(tenant, entry.request_digest or entry.audit_id, repeated))
 
 
-async def _begin(recording: Recording, act: Act) -> bool:
+def entry_of(caller: Caller, act: Act) -> AuditEntry:
+    """What the audit log says of a call."""
+    return AuditEntry(
+        audit_id=uuid.uuid4().hex,
+        tenant_id=act.tenant_id,
+        method=f"{_SERVICE}/{act.method}",
+        principal=caller.principal,
+        resource=act.resource,
+        request_digest=short_digest([act.tenant_id, act.request_id.lower()]) if act.request_id else None,
+    )
+
+
+async def begin(recording: Recording, act: Act) -> bool:
     """Record the attempt; whether the act has succeeded before. Raises RequestIdReused, Unavailable."""
     if not act.request_id:
         await recording.attempt()

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 import grpc
 
@@ -23,12 +24,14 @@ from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServi
 from tenant_service.acts import Acts
 from tenant_service.claim import Claims
 from tenant_service.create_key import CreateKey
+from tenant_service.delete_tenant import DeleteTenant, RunCanceller
 from tenant_service.dry_run import DryRun, PipelineRunner
 from tenant_service.encrypt_anew import EncryptAnew
 from tenant_service.get_tenant import GetTenant
 from tenant_service.key_view import RotationPolicy
 from tenant_service.list_audit_records import ListAuditRecords
 from tenant_service.list_keys import ListKeys
+from tenant_service.list_tenants import ListTenants
 from tenant_service.migrate_tenants import MigrateTenants
 from tenant_service.minting import Minting
 from tenant_service.onboard import Onboard
@@ -41,6 +44,7 @@ from tenant_service.servicer import TenantServicer, UseCases
 from tenant_service.set_sources import SetSources
 from tenant_service.settings import TenantServiceSettings
 from tenant_service.stored_secrets import StoredSecrets
+from tenant_service.suspend_tenant import ResumeTenant, SuspendTenant
 
 SERVICE_NAME = "convergence.tenant.v1.TenantService"
 
@@ -54,11 +58,16 @@ async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server
         cipher = connect(settings)
         stack.push_async_callback(cipher.close)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.pipeline_service_address))
-        yield wire(settings, warehouse=warehouse, cipher=cipher, runner=PipelineClient(channel), clock=SystemClock())
+        runner = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
+        yield wire(settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=SystemClock())
+
+
+class Pipelines(PipelineRunner, RunCanceller, Protocol):
+    """All that TenantService asks of PipelineService."""
 
 
 def wire(
-    settings: TenantServiceSettings, *, warehouse: Warehouse, cipher: Cipher, runner: PipelineRunner, clock: Clock
+    settings: TenantServiceSettings, *, warehouse: Warehouse, cipher: Cipher, runner: Pipelines, clock: Clock
 ) -> Server:
     """The server over these adapters. Raises DoesNotLoad for an onboarding template that does not load."""
     template = load_onboarding_template(settings.configs_dir)
@@ -67,7 +76,8 @@ def wire(
     schema = Schema(warehouse, template.tables, template.schema_version)
     acts = Acts(warehouse, audit, schema)
     usage = open_usage(settings, warehouse, clock)
-    verifier = open_verifier(settings, warehouse, open_directory(settings, warehouse, clock), usage, clock)
+    directory = open_directory(settings, warehouse, clock)
+    verifier = open_verifier(settings, warehouse, directory, usage, clock)
     keys = KeyStore(warehouse)
     changes = KeyChanges(effects, clock, verifier.forget)
     minting = Minting(keys=keys, changes=changes, cipher=cipher)
@@ -86,6 +96,12 @@ def wire(
         ),
         get_tenant=GetTenant(warehouse),
         set_sources=SetSources(warehouse=warehouse, own_project=settings.project, acts=acts, effects=effects),
+        list_tenants=ListTenants(warehouse),
+        suspend_tenant=SuspendTenant(warehouse=warehouse, acts=acts, states_changed=directory.forget),
+        resume_tenant=ResumeTenant(warehouse=warehouse, acts=acts, states_changed=directory.forget),
+        delete_tenant=DeleteTenant(
+            warehouse=warehouse, schema=schema, audit=audit, runs=runner, states_changed=directory.forget
+        ),
         migrate_tenants=MigrateTenants(warehouse=warehouse, schema=schema, audit=audit),
         rewrap_secrets=RewrapSecrets(
             warehouse=warehouse,

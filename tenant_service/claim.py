@@ -11,8 +11,9 @@ from common.audit import REQUEST_ID_LIFETIME
 from common.clock import Clock
 from common.digest import short_digest
 from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists
-from common.tenants.tenant import BODY, CLAIM, REQUEST, SCHEMA, STATE, TenantRecord, tenant_labels, tenant_of
+from common.tenants.tenant import BODY, CLAIM, REQUEST, SCHEMA, TenantRecord, tenant_labels, tenant_of
 from common.warehouse.warehouse import Dataset, Warehouse
+from tenant_service.transition import take_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,7 @@ class Claims:
     async def make_ready(self, tenant_id: str, *, schema_version: int) -> None:
         """Take the tenant, whose tables are at this version, from creating to ready, whatever else changed its labels meanwhile. One that
         has come further stays."""
-        while True:
-            dataset = await self._warehouse.get_dataset(tenant_id)
-            if dataset.labels.get(STATE) != "creating":
-                return
-            try:
-                await self._warehouse.set_labels(dataset, {STATE: "ready", SCHEMA: str(schema_version)})
-            except PreconditionLost:
-                continue
-            return
+        await take_to(self._warehouse, tenant_id, "ready", among={"creating"}, labels={SCHEMA: str(schema_version)})
 
     async def _take_up(self, tenant_id: str, request: RequestDigests) -> TenantRecord:
         while True:

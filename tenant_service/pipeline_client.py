@@ -1,8 +1,8 @@
-"""PipelineService as TenantService calls it: through its stub, with the tenant's key, always with a deadline."""
+"""PipelineService as TenantService calls it: through its stub, with the key of the tenant or admin it acts for, always with a deadline."""
 
 import grpc
 
-from common.errors import Unavailable
+from common.errors import DependencyRefused, Unavailable
 from common.secret import Secret
 from common.templates.template import TemplateName
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
@@ -10,14 +10,21 @@ from convergence.pipeline.v1 import pipeline_service_pb2_grpc, run_pb2
 from tenant_service.dry_run import WAIT_SECONDS
 
 _TRIGGER = "onboarding"
+ENDING_SECONDS = 300.0
+"""How long runs may take to end, beyond the bound within which others may start, before the call is to be repeated."""
+_REFUSED = frozenset(
+    {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED}
+)
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
 class PipelineClient:
-    """Runs templates over one channel."""
+    """Runs templates and ends runs over one channel."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, bound_seconds: float) -> None:
+        """`bound_seconds` is the bound within which every replica of PipelineService knows that a tenant is to run no more."""
         self._stub = pipeline_service_pb2_grpc.PipelineServiceStub(channel)
+        self._cancel_seconds = bound_seconds + ENDING_SECONDS
 
     async def run_to_end(self, api_key: Secret, tenant_id: str, template: TemplateName, *, date: str) -> bool:
         """Run a template and watch it to its end: whether it completed. Raises Unavailable when the service is away."""
@@ -41,3 +48,16 @@ class PipelineClient:
                 raise Unavailable("PipelineService is away") from error
             return False
         return status == run_pb2.Run.COMPLETE
+
+    async def cancel_runs(self, admin_key: Secret, tenant_id: str) -> None:
+        """End every run of a tenant that is to run no more. Raises Unavailable, DependencyRefused; calling again goes on with it."""
+        request = pipeline_pb2.CancelRunsRequest(tenant_id=tenant_id)
+        metadata = (("x-api-key", admin_key.reveal()),)
+        try:
+            await self._stub.CancelRuns(request, metadata=metadata, timeout=self._cancel_seconds)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _REFUSED:
+                raise DependencyRefused("PipelineService does not let this admin key cancel runs") from error
+            raise Unavailable(
+                "PipelineService is away, or could not end all runs; the call goes on where repeated"
+            ) from error

@@ -12,18 +12,21 @@ from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceServicer
 from tenant_service.convert.audit import audit_records_to_proto
 from tenant_service.convert.keys import created_to_proto, key_to_proto, keys_to_proto, rotated_to_proto
 from tenant_service.convert.maintenance import migration_to_proto, rewrapping_to_proto
-from tenant_service.convert.tenants import onboarded_to_proto, tenant_to_proto
+from tenant_service.convert.tenants import onboarded_to_proto, tenant_to_proto, tenants_to_proto
 from tenant_service.convert.times import wire_duration, wire_time
 from tenant_service.create_key import CreateKey
+from tenant_service.delete_tenant import DeleteTenant
 from tenant_service.get_tenant import GetTenant
 from tenant_service.list_audit_records import ListAuditRecords
 from tenant_service.list_keys import ListKeys
+from tenant_service.list_tenants import ListTenants
 from tenant_service.migrate_tenants import MigrateTenants
 from tenant_service.onboard import Onboard
 from tenant_service.revoke_key import RevokeKey
 from tenant_service.rewrap_secrets import RewrapSecrets
 from tenant_service.rotate_key import RotateKey
 from tenant_service.set_sources import SetSources
+from tenant_service.suspend_tenant import ResumeTenant, SuspendTenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class UseCases:
     onboard: Onboard
     get_tenant: GetTenant
     set_sources: SetSources
+    list_tenants: ListTenants
+    suspend_tenant: SuspendTenant
+    resume_tenant: ResumeTenant
+    delete_tenant: DeleteTenant
     migrate_tenants: MigrateTenants
     rewrap_secrets: RewrapSecrets
     create_key: CreateKey
@@ -68,6 +75,35 @@ class TenantServicer(TenantServiceServicer):
             current_caller(),
             tenant_id=request.tenant_id,
             sources=dict(request.sources),
+            request_id=request.request_id,
+        )
+        return tenant_to_proto(view)
+
+    async def ListTenants(self, request: pb2.ListTenantsRequest, context: Context) -> pb2.ListTenantsResponse:
+        """List tenants."""
+        page = await self._use_cases.list_tenants(page_size=request.page_size, page_token=request.page_token)
+        return tenants_to_proto(page)
+
+    async def SuspendTenant(self, request: pb2.SuspendTenantRequest, context: Context) -> tenant_pb2.Tenant:
+        """Suspend a tenant."""
+        view = await self._use_cases.suspend_tenant(
+            current_caller(), tenant_id=request.tenant_id, request_id=request.request_id
+        )
+        return tenant_to_proto(view)
+
+    async def ResumeTenant(self, request: pb2.ResumeTenantRequest, context: Context) -> tenant_pb2.Tenant:
+        """Resume a tenant."""
+        view = await self._use_cases.resume_tenant(
+            current_caller(), tenant_id=request.tenant_id, request_id=request.request_id
+        )
+        return tenant_to_proto(view)
+
+    async def DeleteTenant(self, request: pb2.DeleteTenantRequest, context: Context) -> tenant_pb2.Tenant:
+        """Delete a tenant."""
+        view = await self._use_cases.delete_tenant(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            confirmation=request.confirmation,
             request_id=request.request_id,
         )
         return tenant_to_proto(view)

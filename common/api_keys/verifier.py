@@ -12,6 +12,7 @@ from common.clock import Clock
 from common.errors import Unauthenticated
 from common.refreshed import RefreshedByTenant
 from common.rpc.caller import Caller
+from common.secret import Secret
 from common.tenants.directory import TenantDirectory
 
 
@@ -49,7 +50,7 @@ class KeyVerifier:
         if is_admin_shaped(api_key):
             if not any(hmac.compare_digest(key_digest, known) for known in self._admin_digests):
                 raise Unauthenticated
-            return Caller(admin_principal(key_digest), None)
+            return Caller(admin_principal(key_digest), None, key=Secret(api_key))
         tenant_id = tenant_of_key(api_key)
         if tenant_id is None or await self._directory.find(tenant_id) is None:
             raise Unauthenticated

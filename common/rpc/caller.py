@@ -2,18 +2,24 @@
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.errors import ScopeMissing, TenantMismatch
+from common.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. `principal` names the key, never its text; `tenant_id` is None for an admin."""
+    """An authenticated caller. `principal` names the key, never its text; `tenant_id` is None for an admin.
+
+    `key` is an admin's key itself, with which the other service is called on the admin's behalf, and empty for a tenant's. It is kept
+    nowhere beyond the call.
+    """
 
     principal: str
     tenant_id: str | None
     scopes: frozenset[str] = frozenset()
+    key: Secret = field(default=Secret(""), repr=False, compare=False)
 
     @property
     def is_admin(self) -> bool:

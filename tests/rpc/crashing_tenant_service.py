@@ -53,7 +53,7 @@ class Crashing:
 async def crashing_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
     warehouse: Any = Crashing(open_warehouse(settings), int(sys.argv[1]))
     async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
-        runner = PipelineClient(channel)
+        runner = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
         yield wire(settings, warehouse=warehouse, cipher=connect(settings), runner=runner, clock=SystemClock())
 
 

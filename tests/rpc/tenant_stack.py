@@ -10,7 +10,7 @@ import grpc
 
 from common.api_keys.hashing import digest_of
 from common.api_keys.key import mint_admin
-from common.clock import SystemClock
+from common.clock import Clock, SystemClock
 from common.encryption.kms import CloudKms, connect
 from common.errors import Unavailable
 from common.secret import Secret
@@ -18,6 +18,7 @@ from common.templates.template import TemplateName
 from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tenant_service.bootstrap import wire
+from tenant_service.delete_tenant import RunCanceller
 from tenant_service.settings import TenantServiceSettings
 from tests.local_kms import KEY, TOKEN, emulator
 
@@ -30,12 +31,19 @@ class ScriptedRunner:
 
     outcome: bool | Exception = field(default_factory=lambda: Unavailable("away"))
     calls: list[tuple[str, str]] = field(default_factory=list)
+    canceller: RunCanceller | None = None
+    """What ends runs; away while there is none."""
 
     async def run_to_end(self, api_key: Secret, tenant_id: str, template: TemplateName, *, date: str) -> bool:
         self.calls.append((tenant_id, api_key.reveal()))
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
+
+    async def cancel_runs(self, admin_key: Secret, tenant_id: str) -> None:
+        if self.canceller is None:
+            raise Unavailable("away")
+        await self.canceller.cancel_runs(admin_key, tenant_id)
 
 
 @dataclass
@@ -57,8 +65,8 @@ def as_key(key: str) -> Any:
     return (("x-api-key", key),)
 
 
-def settings_for(folder: Path, kms_address: str) -> TenantServiceSettings:
-    """Settings that reach the emulator at `kms_address`."""
+def settings_for(folder: Path, kms_address: str, **options: Any) -> TenantServiceSettings:
+    """Settings that reach the emulator at `kms_address`. `options` go before those here."""
     token_file = folder / "kms-token"
     token_file.touch(mode=0o600)
     token_file.write_text(TOKEN)
@@ -69,20 +77,21 @@ def settings_for(folder: Path, kms_address: str) -> TenantServiceSettings:
         "GCP_KMS_KEY_NAME": KEY,
         "kms_endpoint": kms_address,
         "kms_token_file": token_file,
+        **options,
     }
     return TenantServiceSettings(_env_file=None, **values)
 
 
 @asynccontextmanager
 async def tenant_stack(
-    folder: Path, warehouse: Warehouse, *, kms_address: str | None = None
+    folder: Path, warehouse: Warehouse, *, kms_address: str | None = None, clock: Clock | None = None, **options: Any
 ) -> AsyncIterator[TenantStack]:
-    """Start TenantService, and a KMS where none is given; stop both."""
+    """Start TenantService, and a KMS where none is given; stop both. `options` go before the settings here."""
     async with nullcontext(kms_address) if kms_address else emulator(folder / "kms") as address:
-        settings = settings_for(folder, address)
+        settings = settings_for(folder, address, **options)
         cipher = connect(settings)
         runner = ScriptedRunner()
-        server = wire(settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=SystemClock())
+        server = wire(settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=clock or SystemClock())
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
