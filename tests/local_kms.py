@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +69,13 @@ class Fake:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Fake"]:
-        """Serve on a free port. `answer` returns a response or a status to fail with."""
+        """Serve on a free port. `answer` returns a response or a status to fail with, at once or in its time."""
 
         async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             self.requests.append(request)
             answer = self.answer(request)
+            if isinstance(answer, Awaitable):
+                answer = await answer
             if isinstance(answer, grpc.StatusCode):
                 await context.abort(answer, f"as the test wants, {KEY}")
             return answer

@@ -1,13 +1,17 @@
-"""One running system for all tests of a process that only ask what is refused, and a check that it left nothing behind."""
+"""One running system for all tests of a process that only ask what is refused, with a check that it left nothing behind; and a tenant
+for those that change its keys."""
 
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from common.warehouse.warehouse import Warehouse
 from pipeline_service.temporal_connection import connect
 from tests.rpc.bad_templates import ANY_TABLE, BAD
+from tests.rpc.key_calls import KeyCalls, new_tenant
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
 from tests.rpc.system import System, Tenant
 from tests.rpc.tenant_stack import tenant_stack
@@ -33,6 +37,13 @@ async def system(
         run = await pipelines.run(rival.tenant_id, rival.key)
         yield System(tenants, pipelines, engine, task_queue, acme, rival, run.pipeline_logging_id)
     await warehouse.close()
+
+
+@pytest.fixture
+async def keys(warehouse: Warehouse, tmp_path: Path) -> AsyncIterator[KeyCalls]:
+    """A new tenant's keys, on each warehouse."""
+    async with tenant_stack(tmp_path, warehouse) as stack:
+        yield await new_tenant(stack, warehouse)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -16,6 +16,8 @@ class HeldWarehouse:
         self._open.set()
         self.waiting = asyncio.Event()
         """Set once a job waits."""
+        self.arrivals = asyncio.Semaphore(0)
+        """Released by each job that waits."""
 
     def hold(self) -> None:
         """Hold jobs back from now on."""
@@ -30,6 +32,7 @@ class HeldWarehouse:
         """Start a job, in its time."""
         if self._part in job.job_id and not self._open.is_set():
             self.waiting.set()
+            self.arrivals.release()
             await self._open.wait()
         await self._warehouse.submit(job)
 
