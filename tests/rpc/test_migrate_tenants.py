@@ -16,7 +16,7 @@ from convergence.errors.v1 import error_reason_pb2 as reasons
 from convergence.tenant.v1 import maintenance_pb2 as pb2
 from convergence.tenant.v1 import tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
-from tests.rpc.earlier_release import CURRENT, NOW, SINCE_VERSION_1, OldTenant, old_tenant, specs_of
+from tests.rpc.earlier_release import CURRENT, NOW, OldTenant, old_tenant, specs_of
 from tests.rpc.own_warehouse import KINDS, own_warehouse
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import TenantStack, as_key, tenant_stack
@@ -237,8 +237,3 @@ async def test_a_tenant_of_a_later_version_is_left_as_it_is(stack: TenantStack, 
     request = tenants_pb2.SetSourcesRequest(tenant_id=tenant_id)
     shown = await stack.stub.SetSources(request, metadata=stack.as_admin, timeout=30)
     assert shown.schema_version == later
-
-
-def test_what_these_tests_leave_out_is_what_version_2_added() -> None:
-    for table, added in SINCE_VERSION_1.items():
-        assert added <= {column.name for column in NOW.tables[table].columns}
