@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check baseline lock clean bench chaos install replay histories
+.PHONY: help demo test up check format lint types contracts proto proto-check baseline templates schema lock clean bench chaos install replay histories
 .NOTPARALLEL:
 
 help: ## List every target
@@ -54,7 +54,7 @@ chaos: $(STAMP) ## Kill parts of a running stack, ROUNDS times at moments that S
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench
 
-check: lint types contracts proto-check replay ## Everything that CI checks besides the tests
+check: lint types contracts proto-check templates replay ## Everything that CI checks besides the tests
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -101,6 +101,16 @@ proto-check: $(IMAGE) ## Check protos/: lint, breaking changes since the baselin
 
 baseline: $(STAMP) ## Declare the API as it stands released: from now on `make check` refuses to break it
 	$(PROTOC) --include_imports --descriptor_set_out=$(BASELINE) $(PROTOS)
+
+SCHEMA := configs/template.schema.json
+
+templates: $(STAMP) ## Check configs/: every problem of templates and schemas by file and line; drift of the schema for editors
+	$(BIN)/python -m common.templates.lint configs
+	@diff <($(BIN)/python -m common.templates.schema) $(SCHEMA) || { \
+		echo '$(SCHEMA) is not what the model in common/templates/ generates: run `make schema`'; exit 1; }
+
+schema: $(STAMP) ## Generate the JSON Schema of templates, with which editors complete and check them
+	$(BIN)/python -m common.templates.schema > $(SCHEMA)
 
 LOCK = uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --no-header $(addprefix --no-emit-package convergence-,sdk server local-stack)

@@ -26,6 +26,7 @@ class NotNull(_Check):
 
     type: Literal["not_null"]
     column: ColumnName
+    """A column of the rows."""
 
 
 class Unique(_Check):
@@ -33,6 +34,7 @@ class Unique(_Check):
 
     type: Literal["unique"]
     columns: tuple[ColumnName, ...] = Field(min_length=1)
+    """Columns of the rows, which are a key together."""
 
 
 class AcceptedValues(_Check):
@@ -40,6 +42,7 @@ class AcceptedValues(_Check):
 
     type: Literal["accepted_values"]
     column: ColumnName
+    """A column of the rows."""
     values: tuple[Accepted, ...] = Field(min_length=1, max_length=1000)
     """Texts, numbers, days or booleans, all of one kind. `"{name}"` is the value of a parameter, in its own type."""
 
@@ -58,6 +61,7 @@ class Range(_Check):
 
     type: Literal["range"]
     column: ColumnName
+    """A column of the rows."""
     min: Bound | None = None
     """The least value. A day means its first moment; a time without a zone is in UTC. `"{name}"` is the value of a parameter."""
     max: Bound | None = None
@@ -82,7 +86,9 @@ class RowCount(_Check):
 
     type: Literal["row_count"]
     min: int | None = Field(None, ge=0)
+    """The least number of rows."""
     max: int | None = Field(None, ge=0)
+    """The greatest number of rows."""
     max_change: Decimal | None = Field(None, ge=0, max_digits=38, decimal_places=9)
     """query steps only: by which fraction the number may differ from that of the last COMPLETE run of this template and step that had
     rows; 0.5 allows half as many to one and a half times as many. A step that replaces a partition is compared with the last run for
@@ -101,7 +107,9 @@ class Freshness(_Check):
 
     type: Literal["freshness"]
     column: ColumnName
+    """A column of the rows."""
     max_age: Age
+    """How old the newest value may be, for example 36h or 3d."""
 
 
 class Reconcile(_Check):
@@ -112,8 +120,11 @@ class Reconcile(_Check):
 
     type: Literal["reconcile"]
     measure: str
+    """An aggregate over the rows, for example `SUM(cost)`."""
     other: str = Field(alias="with")
+    """A SELECT of one value."""
     tolerance: Decimal = Field(Decimal(0), ge=0, max_digits=38, decimal_places=9)
+    """By how much the two may differ, which are then numbers."""
 
 
 class Relationships(_Check):
@@ -121,9 +132,11 @@ class Relationships(_Check):
 
     type: Literal["relationships"]
     column: ColumnName
+    """A column of the rows."""
     to: str
     """A table of the tenant by its name, or a source: `"{source.services}"`."""
     field: ColumnName
+    """The column there."""
 
 
 class Expression(_Check):

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from common.templates.parameters import Malformed, ParameterType, ParameterValue, parse, parse_scalar
 from common.templates.patterns import MAX_PATTERN_CHARACTERS, matches_whole, pattern_problem
@@ -65,14 +65,20 @@ def _for_editors(schema: dict[str, Any]) -> None:
     schema["allOf"] = [
         {
             "if": {"properties": {"type": {"enum": list(types)}}, "required": ["type"]},
-            "then": {"required": ["values"]} if name == "values" else {},
             "else": {"properties": {name: False}},
         }
         for name, types in CONSTRAINTS.items()
     ]
+    enum = {"properties": {"type": {"const": "enum"}}, "required": ["type"]}
+    schema["allOf"].append({"if": enum, "then": {"required": ["values"]}})
 
 
-_Bound = Annotated[str | None, BeforeValidator(_text)]
+_Bound = Annotated[str | None, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number", "null"]})]
+_Default = Annotated[
+    str | None,
+    BeforeValidator(_default_text),
+    WithJsonSchema({"type": ["string", "number", "boolean", "object", "array", "null"]}),
+]
 
 
 class ParameterSpec(Strict):
@@ -85,7 +91,7 @@ class ParameterSpec(Strict):
     the text, as quoted names."""
     required: bool = False
     """Whether every run must give it. One that is neither required nor has a default is NULL where a run leaves it out."""
-    default: Annotated[str | None, BeforeValidator(_default_text)] = None
+    default: _Default = None
     """Its value where a run gives none, within its own constraints. May hold `{tenant_id}`, `{provider}`, `{domain}`, `{template_name}` and
     `{pipeline_id}`; that of a date or datetime also `{today}` and `{yesterday}`, days in UTC when the run is accepted. That of a json is
     taken as it stands, text or not."""

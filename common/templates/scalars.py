@@ -82,15 +82,25 @@ def _number(value: object) -> int | Decimal | None:
     return number
 
 
+def _written(pattern: str) -> WithJsonSchema:
+    """What editors are told of a value that is written as text and held as a number."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
 StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
 ColumnName = Annotated[str, Field(pattern=rf"^{IDENTIFIER.pattern}$")]
-TableName = Annotated[str, BeforeValidator(_table), Field(pattern=rf"^{PATH_NAME.pattern}$")]
+TableName = Annotated[
+    str,
+    BeforeValidator(_table),
+    Field(pattern=rf"^{PATH_NAME.pattern}$"),
+    WithJsonSchema({"type": "string", "pattern": rf"^{PATH_NAME.pattern}$"}),
+]
 """A table of the tenant's dataset: never a metadata or a staging table."""
-Duration = Annotated[float, BeforeValidator(_duration), Field(ge=1, le=86_400)]
+Duration = Annotated[float, BeforeValidator(_duration), Field(ge=1, le=86_400), _written("[0-9]{1,9}[smhd]")]
 """Written `30s`, `10m` or `2h`, at most a day; held in seconds."""
-Age = Annotated[float, BeforeValidator(_duration), Field(ge=1, le=3650 * 86_400)]
+Age = Annotated[float, BeforeValidator(_duration), Field(ge=1, le=3650 * 86_400), _written("[0-9]{1,9}[smhd]")]
 """Written `90m`, `36h` or `3d`, at most ten years; held in seconds."""
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1), _written("[0-9]{1,15}(B|KiB|MiB|GiB|TiB)")]
 """Written `500MiB`, `10GiB` or `1TiB`; held in bytes."""
 Accepted = Annotated[
     str | int | Decimal | bool | date,

@@ -22,16 +22,22 @@ class Partition(Strict):
     """A day of a partitioned table. Without `value` all of them."""
 
     column: ColumnName
+    """The DATE or TIMESTAMP column by whose days the table is partitioned."""
     value: date | None = None
+    """The day, for example `"{date}"`."""
 
 
 class DestinationSpec(Strict):
     """The table that a step publishes, the same for every tenant and run, and how."""
 
     table: TableName
+    """Its name within the tenant's dataset. No two steps of a template publish the same."""
     write: Write
+    """`replace_partition` replaces one day of the table, `replace_table` all of it: at once, and only when the checks have passed."""
     partition: Partition | None = None
+    """By which column the table is partitioned, and which day replace_partition replaces."""
     clustering: tuple[ColumnName, ...] = Field((), max_length=4)
+    """Columns by which BigQuery keeps similar rows together."""
 
     @model_validator(mode="after")
     def _partition_fits_write(self) -> Self:
@@ -43,10 +49,15 @@ class DestinationSpec(Strict):
 
 class _Step(Strict):
     id: StepId
+    """The step's name, unique in the template."""
     depends_on: tuple[StepId, ...] = ()
+    """Steps that must be complete before. A step waits without being told for those that publish what it reads."""
     timeout: Duration = 600.0
+    """How long one attempt may take, at most 24h; 10m where nothing is said."""
     max_attempts: int = Field(3, ge=1, le=10)
+    """How often it is tried where what failed may pass, such as a warehouse that is busy."""
     checks: tuple[Check, ...] = ()
+    """What must hold for its rows. They run before anything is published."""
 
 
 class QueryStep(_Step):
@@ -54,8 +65,10 @@ class QueryStep(_Step):
 
     type: Literal["query"]
     sql: str
+    """One SELECT of GoogleSQL. Tables are `{tenant_id}.name` or `{source.name}`; a parameter's value is written `@name`."""
     destination: DestinationSpec
     max_bytes_billed: Bytes | None = None
+    """The query fails instead of billing more than this, for example 10GiB."""
 
 
 class DqStep(_Step):
@@ -63,8 +76,11 @@ class DqStep(_Step):
 
     type: Literal["dq"]
     table: TableName
+    """The table of the tenant's dataset that is checked."""
     partition: Partition | None = None
+    """The day of it that is checked; without one all of it."""
     checks: tuple[Check, ...] = Field(min_length=1)
+    """What must hold for its rows."""
 
 
 Step = Annotated[QueryStep | DqStep, Field(discriminator="type")]
@@ -74,8 +90,11 @@ class TemplateFile(Strict):
     """A template's file, its placeholders resolved."""
 
     description: str = Field(min_length=1)
+    """What it does, for those who call."""
     parameters: dict[Annotated[str, Field(pattern=rf"^{PATH_NAME.pattern}$")], ParameterSpec] = Field({})
+    """What a run may give, by name. One named `date` has the type date, and is the field `date` of a request."""
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
+    """What a run does. Steps that do not wait for each other run at the same time."""
 
 
 class TemplateName(NamedTuple):

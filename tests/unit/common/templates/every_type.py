@@ -34,7 +34,11 @@ steps:
 """.replace("AS amount,", "AS amount, day,")
 
 
-def run(template: Template, day: str = "2025-11-15", today: date = TODAY, **parameters: str) -> ResolvedTemplate:
+def run(template: Template, day: str = "2025-11-15", /, **parameters: str) -> ResolvedTemplate:
+    return run_on(TODAY, template, day, **parameters)
+
+
+def run_on(today: date, template: Template, day: str, /, **parameters: str) -> ResolvedTemplate:
     return resolve(template, tenant_id="acme", sources=SOURCES, date=day, parameters=parameters, today=today)
 
 

@@ -53,8 +53,8 @@ def test_every_problem_of_every_file_is_printed_with_its_line_and_the_status_is_
     expected = [
         (ONBOARDING, 8, "the schema of api_keys does not load"),
         ("gcp/cost/other.yml", 1, "description: Input should be a valid string"),
-        (DRY_RUN, 12, "Input tag 'not_nil'"),
-        (DRY_RUN, 14, "timeout: must be a duration"),
+        (DRY_RUN, 13, "Input tag 'not_nil'"),
+        (DRY_RUN, 15, "timeout: must be a duration"),
         ("metadata/schemas/api_keys.json", 2, "is not JSON"),
     ]
     for file, line, reason in expected:
@@ -116,7 +116,7 @@ def test_a_dry_run_that_no_new_tenant_can_pass_is_a_problem_of_the_onboarding_te
 
 def test_a_dry_run_that_does_not_load_is_a_problem_of_both_files(copied: Path) -> None:
     edit(copied / DRY_RUN, "@date AS", "@day AS")
-    assert [text.rpartition(": ")[0] for text in problems(copied)] == [f"{ONBOARDING}:17", f"{DRY_RUN}:9"]
+    assert [text.rpartition(": ")[0] for text in problems(copied)] == [f"{ONBOARDING}:17", f"{DRY_RUN}:10"]
 
 
 def test_a_dry_run_that_is_gone_and_an_onboarding_template_that_is_none_are_told(copied: Path) -> None:

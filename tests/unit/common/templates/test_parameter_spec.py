@@ -9,7 +9,7 @@ from common.errors import InvalidInput
 from common.templates.template import Template
 from common.templates.yaml_source import DoesNotLoad
 from tests.unit.common.templates.conftest import Load
-from tests.unit.common.templates.every_type import TODAY, run
+from tests.unit.common.templates.every_type import TODAY, run, run_on
 
 
 def declaring(spec: str) -> str:
@@ -115,7 +115,7 @@ def test_what_depends_on_the_day_of_a_run_is_left_to_the_run(load: Load, spec: s
 
 
 def resolved(template: Template, today: date, **parameters: str) -> dict[str, str]:
-    return dict(run(template, "", today=today, **parameters).parameters)
+    return dict(run_on(today, template, "", **parameters).parameters)
 
 
 @pytest.mark.parametrize(
