@@ -12,6 +12,9 @@ from common.api_keys.store import KeyStore
 from common.audit import AUDIT_TABLE, AuditLog
 from common.authentication import open_directory, open_usage, open_verifier
 from common.clock import Clock, SystemClock
+from common.credentials.changes import CredentialChanges
+from common.credentials.kinds import Acceptance
+from common.credentials.store import CredentialStore
 from common.encryption.cipher import Cipher, Context
 from common.encryption.kms import connect
 from common.rpc.server import Server
@@ -24,18 +27,21 @@ from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServi
 from tenant_service.acts import Acts
 from tenant_service.claim import Claims
 from tenant_service.create_key import CreateKey
+from tenant_service.delete_credential import DeleteCredential
 from tenant_service.delete_tenant import DeleteTenant, RunCanceller
 from tenant_service.dry_run import DryRun, PipelineRunner
 from tenant_service.encrypt_anew import EncryptAnew
 from tenant_service.get_tenant import GetTenant
 from tenant_service.key_view import RotationPolicy
 from tenant_service.list_audit_records import ListAuditRecords
+from tenant_service.list_credentials import ListCredentials
 from tenant_service.list_keys import ListKeys
 from tenant_service.list_tenants import ListTenants
 from tenant_service.migrate_tenants import MigrateTenants
 from tenant_service.minting import Minting
 from tenant_service.onboard import Onboard
 from tenant_service.pipeline_client import PipelineClient
+from tenant_service.put_credential import PutCredential
 from tenant_service.revoke_key import RevokeKey
 from tenant_service.rewrap_secrets import RewrapSecrets
 from tenant_service.rotate_key import RotateKey
@@ -82,6 +88,8 @@ def wire(
     changes = KeyChanges(effects, clock, verifier.forget)
     minting = Minting(keys=keys, changes=changes, cipher=cipher)
     policy = RotationPolicy(max_age_days=settings.key_max_age_days, clock=clock)
+    credentials = CredentialStore(warehouse)
+    credential_changes = CredentialChanges(effects, clock)
     use_cases = UseCases(
         onboard=Onboard(
             warehouse=warehouse,
@@ -122,6 +130,15 @@ def wire(
         ),
         revoke_key=RevokeKey(acts=acts, keys=keys, changes=changes, policy=policy),
         list_keys=ListKeys(warehouse=warehouse, keys=keys, policy=policy),
+        put_credential=PutCredential(
+            acts=acts,
+            acceptance=Acceptance(token_uris=settings.credential_token_uris, kms_max_bytes=settings.kms_max_bytes),
+            credentials=credentials,
+            changes=credential_changes,
+            cipher=cipher,
+        ),
+        list_credentials=ListCredentials(warehouse=warehouse, credentials=credentials),
+        delete_credential=DeleteCredential(acts=acts, credentials=credentials, changes=credential_changes),
         list_audit_records=ListAuditRecords(warehouse),
     )
 

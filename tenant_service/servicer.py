@@ -6,22 +6,26 @@ from dataclasses import dataclass
 
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
-from convergence.tenant.v1 import api_key_pb2, audit_record_pb2, maintenance_pb2, tenant_pb2
+from convergence.tenant.v1 import api_key_pb2, audit_record_pb2, credential_pb2, maintenance_pb2, tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceServicer
 from tenant_service.convert.audit import audit_records_to_proto
+from tenant_service.convert.credentials import credential_to_proto, credentials_to_proto, given_credential
 from tenant_service.convert.keys import created_to_proto, key_to_proto, keys_to_proto, rotated_to_proto
 from tenant_service.convert.maintenance import migration_to_proto, rewrapping_to_proto
 from tenant_service.convert.tenants import onboarded_to_proto, tenant_to_proto, tenants_to_proto
 from tenant_service.convert.times import wire_duration, wire_time
 from tenant_service.create_key import CreateKey
+from tenant_service.delete_credential import DeleteCredential
 from tenant_service.delete_tenant import DeleteTenant
 from tenant_service.get_tenant import GetTenant
 from tenant_service.list_audit_records import ListAuditRecords
+from tenant_service.list_credentials import ListCredentials
 from tenant_service.list_keys import ListKeys
 from tenant_service.list_tenants import ListTenants
 from tenant_service.migrate_tenants import MigrateTenants
 from tenant_service.onboard import Onboard
+from tenant_service.put_credential import PutCredential
 from tenant_service.revoke_key import RevokeKey
 from tenant_service.rewrap_secrets import RewrapSecrets
 from tenant_service.rotate_key import RotateKey
@@ -46,6 +50,9 @@ class UseCases:
     rotate_key: RotateKey
     revoke_key: RevokeKey
     list_keys: ListKeys
+    put_credential: PutCredential
+    list_credentials: ListCredentials
+    delete_credential: DeleteCredential
     list_audit_records: ListAuditRecords
 
 
@@ -151,6 +158,40 @@ class TenantServicer(TenantServiceServicer):
             page_token=request.page_token,
         )
         return keys_to_proto(page)
+
+    async def PutCredential(
+        self, request: credential_pb2.PutCredentialRequest, context: Context
+    ) -> credential_pb2.Credential:
+        """Store a cloud credential."""
+        stored = await self._use_cases.put_credential(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            name=request.name,
+            given=given_credential(request),
+            request_id=request.request_id,
+        )
+        return credential_to_proto(stored)
+
+    async def ListCredentials(
+        self, request: credential_pb2.ListCredentialsRequest, context: Context
+    ) -> credential_pb2.ListCredentialsResponse:
+        """List cloud credentials, without the secrets."""
+        page = await self._use_cases.list_credentials(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return credentials_to_proto(page)
+
+    async def DeleteCredential(
+        self, request: credential_pb2.DeleteCredentialRequest, context: Context
+    ) -> credential_pb2.Credential:
+        """Delete a cloud credential."""
+        deleted = await self._use_cases.delete_credential(
+            current_caller(), tenant_id=request.tenant_id, name=request.name, request_id=request.request_id
+        )
+        return credential_to_proto(deleted)
 
     async def ListAuditRecords(
         self, request: audit_record_pb2.ListAuditRecordsRequest, context: Context

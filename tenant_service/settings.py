@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from common.credentials.settings import CredentialSettings
 from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import PlaintextEndpoint
@@ -9,7 +10,9 @@ from common.templates.settings import ConfigsSettings
 from common.warehouse.settings import WarehouseSettings
 
 
-class TenantServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, KmsSettings, ConfigsSettings):
+class TenantServiceSettings(
+    ServerSettings, AuthSettings, WarehouseSettings, KmsSettings, CredentialSettings, ConfigsSettings
+):
     """Everything that TenantService can be told."""
 
     listen_address: PlaintextEndpoint = "127.0.0.1:50051"
