@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.api import field_behavior_pb2
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from temporalio.client import Client
@@ -31,7 +32,12 @@ ADMIN_METHODS = frozenset(
 )
 TENANT_METHODS = METHODS.keys() - ADMIN_METHODS
 NAMING_A_TENANT = frozenset(name for name, method in METHODS.items() if "tenant_id" in method.input_type.fields_by_name)
-OF_ALL_TENANTS = frozenset({"RewrapSecrets", "MigrateTenants"})
+OF_ALL_TENANTS = frozenset(
+    name
+    for name in NAMING_A_TENANT & ADMIN_METHODS
+    if field_behavior_pb2.OPTIONAL
+    in METHODS[name].input_type.fields_by_name["tenant_id"].GetOptions().Extensions[field_behavior_pb2.field_behavior]
+)
 """Methods that go over every tenant where none is named."""
 NEVER = "00000000-0000-8000-8000-000000000000"
 """The id of a run that never was."""
