@@ -92,7 +92,8 @@ async def test_an_unknown_key_is_not_found_and_a_key_given_for_its_id_is_recorde
             refusal = await refused(call)
             assert (refusal.code, refusal.reason) == ("NOT_FOUND", "KEY_NOT_FOUND")
     audit = await keys.audit()
-    assert {row["resource"] for row in audit if row["method"] != audit[0]["method"]} == {"key_0123456789abcdef", None}
+    about_keys = [row for row in audit if str(row["method"]).endswith(("/RotateKey", "/RevokeKey"))]
+    assert {row["resource"] for row in about_keys} == {"key_0123456789abcdef", None}
     assert keys.key[-16:] not in repr(audit)
     assert len(await keys.rows()) == 1
 
