@@ -40,10 +40,13 @@ class Settings(BaseSettings):
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def load(settings_class: type[AnySettings]) -> AnySettings:
-    """Read the settings. Ends the process with status 1 and one message that lists every problem and shows no value."""
+def load(settings_class: type[AnySettings], **given: object) -> AnySettings:
+    """Read the settings; what is `given` goes before the environment.
+
+    Ends the process with status 1 and one message that lists every problem and shows no value.
+    """
     try:
-        return settings_class()
+        return settings_class(**given)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     # One malformed field keeps the checks of the whole class from running, but not those of the classes that it inherits from. What is

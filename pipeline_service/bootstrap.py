@@ -1,10 +1,12 @@
 """Wires PipelineService. Alone names the concrete adapters."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 
+import grpc
 from temporalio.client import Client
 
 from common.authentication import open_directory, open_tenants, open_usage, open_verifier
@@ -56,56 +58,71 @@ async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Se
 async def wired(
     settings: PipelineServiceSettings, *, warehouse: Warehouse, client: Client, clock: Clock
 ) -> AsyncIterator[Server]:
-    """The server over these adapters, with its worker at work."""
+    """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both."""
     schemas = settings.configs_dir / "metadata" / "schemas"
     records = Records(
         warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock
     )
-    catalog = Catalog(settings.configs_dir)
-    await asyncio.to_thread(catalog.load)
     directory = open_directory(settings, warehouse, clock)
     tenants = open_tenants(settings, warehouse, directory, clock)
     engine = TemporalEngine(client, task_queue=settings.temporal_task_queue)
-    use_cases = _use_cases(
-        catalog=catalog,
-        tenants=tenants,
-        engine=engine,
-        requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
-        records=records,
-        warehouse=warehouse,
-        clock=clock,
-        settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
-    )
-
     usage = open_usage(settings, warehouse, clock)
-    server = Server(
-        settings,
-        service_name=SERVICE_NAME,
-        register=lambda server: add_PipelineServiceServicer_to_server(PipelineServicer(use_cases), server),
-        authenticator=open_verifier(settings, warehouse, directory, usage, clock),
-        dependencies={"warehouse": partial(warehouse.list_datasets, label=MARK), "engine": engine.probe},
-        beside=usage.flushing(),
-    )
-    checks = Checks(warehouse, records, clock)
-    steps = StepExecutor(
-        query=QueryExecutor(warehouse, checks, clock), dq=DqExecutor(warehouse, checks), tenants=tenants
-    )
-    activities = Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
+    services: dict[str, Callable[[grpc.aio.Server], None]] = {}
+    async with AsyncExitStack() as stack:
+        if settings.role != "worker":
+            catalog = await stack.enter_async_context(_watched_catalog(settings.configs_dir))
+            use_cases = _use_cases(
+                catalog=catalog,
+                tenants=tenants,
+                engine=engine,
+                requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
+                records=records,
+                warehouse=warehouse,
+                clock=clock,
+                settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
+            )
+            services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
+        if settings.role != "api":
+            activities = _activities(tenants=tenants, records=records, warehouse=warehouse, clock=clock)
+            await stack.enter_async_context(
+                working(
+                    client,
+                    activities,
+                    task_queue=settings.temporal_task_queue,
+                    max_concurrent_steps=settings.max_concurrent_steps,
+                    grace_seconds=settings.shutdown_grace_seconds,
+                    cached_runs=settings.temporal_cached_runs,
+                )
+            )
+        yield Server(
+            settings,
+            services=services,
+            authenticator=open_verifier(settings, warehouse, directory, usage, clock),
+            dependencies={"warehouse": partial(warehouse.list_datasets, label=MARK), "engine": engine.probe},
+            beside=usage.flushing(),
+        )
+
+
+@asynccontextmanager
+async def _watched_catalog(configs_dir: Path) -> AsyncIterator[Catalog]:
+    """The templates, read again whenever their files change."""
+    catalog = Catalog(configs_dir)
+    await asyncio.to_thread(catalog.load)
     reloading = asyncio.create_task(catalog.watch())
     try:
-        async with working(
-            client,
-            activities,
-            task_queue=settings.temporal_task_queue,
-            max_concurrent_steps=settings.max_concurrent_steps,
-            grace_seconds=settings.shutdown_grace_seconds,
-            cached_runs=settings.temporal_cached_runs,
-        ):
-            yield server
+        yield catalog
     finally:
         reloading.cancel()
         with suppress(asyncio.CancelledError):
             await reloading
+
+
+def _activities(*, tenants: Tenants, records: Records, warehouse: Warehouse, clock: Clock) -> Activities:
+    checks = Checks(warehouse, records, clock)
+    steps = StepExecutor(
+        query=QueryExecutor(warehouse, checks, clock), dq=DqExecutor(warehouse, checks), tenants=tenants
+    )
+    return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
 
 
 def _use_cases(

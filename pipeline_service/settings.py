@@ -1,5 +1,7 @@
 """Settings of PipelineService, read once at start-up from the environment and `.env`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from common.rpc.settings import AuthSettings, ServerSettings
@@ -14,6 +16,9 @@ class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, C
 
     listen_address: PlaintextEndpoint = "127.0.0.1:50052"
     """Address to listen on, `host:port`; port 0 takes a free one."""
+    role: Literal["api", "worker", "all"] = "all"
+    """What this process does: answer calls, execute runs, or both. Each scales by itself; a worker serves health and nothing else.
+    The command's `--role` goes before the variable."""
     cancel_margin_seconds: float = Field(5.0, ge=0, le=600)
     """How much longer than the bound of a suspension CancelRuns looks for runs, in seconds: for calls that were let in within the bound and
     start their run after it, and because the engine lists a run a moment after its start."""

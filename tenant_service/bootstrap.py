@@ -144,8 +144,7 @@ def wire(
 
     return Server(
         settings,
-        service_name=SERVICE_NAME,
-        register=lambda server: add_TenantServiceServicer_to_server(TenantServicer(use_cases), server),
+        services={SERVICE_NAME: partial(add_TenantServiceServicer_to_server, TenantServicer(use_cases))},
         authenticator=verifier,
         dependencies={
             "warehouse": partial(warehouse.list_datasets, label=MARK),

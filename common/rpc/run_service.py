@@ -21,12 +21,14 @@ _log = structlog.get_logger(__name__)
 def run_service(
     settings_class: type[AnyServerSettings],
     open_server: Callable[[AnyServerSettings], AbstractAsyncContextManager[Server]],
+    **given: object,
 ) -> None:
-    """Read the settings, wire the server and serve until SIGTERM or SIGINT, also where the parent had those ignored.
+    """Read the settings, wire the server and serve until SIGTERM or SIGINT, also where the parent had those ignored. What is `given` goes
+    before the environment.
 
     Ends the process with status 1 and one sentence where it cannot start: settings, an address in use, configs that do not load.
     """
-    settings = load(settings_class)
+    settings = load(settings_class, **given)
     logs.configure(output=settings.log_format, level=settings.log_level)
     try:
         asyncio.run(_serve(open_server(settings)))

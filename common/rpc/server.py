@@ -36,20 +36,20 @@ class Server:
         self,
         settings: ServerSettings,
         *,
-        service_name: str,
-        register: Callable[[grpc.aio.Server], None],
+        services: Mapping[str, Callable[[grpc.aio.Server], None]],
         authenticator: Authenticator,
         dependencies: Mapping[str, Probe],
         beside: AbstractAsyncContextManager[None],
     ) -> None:
-        """`service_name` is the proto's full name; `beside` is what goes on from the server's start to its end.
+        """`services` are those of ours, by the proto's full name, each with what registers it: none for a process that only works.
+        `beside` is what goes on from the server's start to its end.
 
         Raises ValueError for a method that does not say who may call it.
         """
         self._settings = settings
-        self._service_name = service_name
+        self._own_names: Sequence[str] = ("", *services)
         self._dependencies = dependencies
-        rules = access_rules([service_name])
+        rules = access_rules(services)
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
             options=[("grpc.so_reuseport", 0)],  # a port in use is an error, not a share of somebody's calls
@@ -59,11 +59,13 @@ class Server:
                 AroundInterceptor(authenticated(authenticator, rules)),
             ],
         )
-        register(self._server)
+        for register in services.values():
+            register(self._server)
         self._health = health_aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.reflection:
-            reflection.enable_server_reflection((service_name, HEALTH_SERVICE, reflection.SERVICE_NAME), self._server)
+            names = (*services, HEALTH_SERVICE, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
         self.port = 0
         """The port that the server listens on, once it has started."""
         self._probing: asyncio.Task[None] | None = None
@@ -76,11 +78,11 @@ class Server:
             self.port = self._server.add_insecure_port(self._settings.listen_address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._settings.listen_address}") from error
-        for name in self._own_names():
+        for name in self._own_names:
             await self._health.set(name, _NOT_SERVING)
         await self._server.start()
         await self._exit.enter_async_context(self._beside)
-        _log.info("listening", address=self._settings.listen_address, port=self.port, service=self._service_name)
+        _log.info("listening", address=self._settings.listen_address, port=self.port, services=self._own_names[1:])
         self._probing = asyncio.create_task(self._probe_for_ever())
 
     async def stop(self) -> None:
@@ -93,9 +95,6 @@ class Server:
         await self._server.stop(self._settings.shutdown_grace_seconds)
         await self._exit.aclose()
 
-    def _own_names(self) -> Sequence[str]:
-        return ("", self._service_name)
-
     async def _probe_for_ever(self) -> None:
         """Dependencies gate only the first SERVING; later they show under names of their own, `dependency.NAME`."""
         served = False
@@ -103,9 +102,9 @@ class Server:
             alive = await asyncio.gather(*(self._alive(name, probe) for name, probe in self._dependencies.items()))
             if not served and all(alive):
                 served = True
-                for name in self._own_names():
+                for name in self._own_names:
                     await self._health.set(name, _SERVING)
-                _log.info("serving", service=self._service_name)
+                _log.info("serving", services=self._own_names[1:])
             await asyncio.sleep(_PROBE_SECONDS if served else _FIRST_PROBE_SECONDS)
 
     async def _alive(self, name: str, probe: Probe) -> bool:
