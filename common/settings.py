@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def load(settings_class: type[AnySettings], **given: object) -> AnySettings:
+def load(settings_class: type[AnySettings], **given: Any) -> AnySettings:
     """Read the settings; what is `given` goes before the environment.
 
     Ends the process with status 1 and one message that lists every problem and shows no value.

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 def run_service(
     settings_class: type[AnyServerSettings],
     open_server: Callable[[AnyServerSettings], AbstractAsyncContextManager[Server]],
-    **given: object,
+    **given: Any,
 ) -> None:
     """Read the settings, wire the server and serve until SIGTERM or SIGINT, also where the parent had those ignored. What is `given` goes
     before the environment.
