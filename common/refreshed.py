@@ -13,9 +13,12 @@ from common.clock import Clock
 from common.errors import Transient, Unavailable
 
 T = TypeVar("T")
+Found = TypeVar("Found")
 
 MISS_INTERVAL_SECONDS = 1.0
 """Refreshes that callers force are at least this far apart."""
+NO_WAIT_SECONDS = 0.05
+"""Who waits less has most likely waited for nobody."""
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +58,22 @@ class Refreshed(Generic[T]):
                 self._start()
             return self._value
         return await self._read_after(began=self._clock.monotonic() - self._bound)
+
+    async def find(self, look: Callable[[T], Found | None]) -> Found | None:
+        """What `look` finds in the value or else, since it may just have been written, in a newer one. Raises Unavailable.
+
+        Who waited for that and found nothing is told so a second after he came. Thousands who wait for one read would otherwise be
+        answered in one moment, and hold up everybody else.
+        """
+        reads_begun = self.reads_begun
+        if (found := look(await self.get())) is not None:
+            return found
+        came = self._clock.monotonic()
+        found = look(await self.get_newer(reads_begun))
+        waited = self._clock.monotonic() - came
+        if found is None and NO_WAIT_SECONDS < waited < MISS_INTERVAL_SECONDS:
+            await self._clock.sleep(MISS_INTERVAL_SECONDS - waited)
+        return found
 
     async def get_newer(self, reads_begun: int) -> T:
         """The value by a read that began when more than `reads_begun` had: for a caller who misses something that may just have been

@@ -56,8 +56,7 @@ class KeyVerifier:
             raise Unauthenticated
         keys = self._key_sets.of(tenant_id)
         as_called = keys.reads_begun
-        record = _matching(await keys.get(), key_digest) or _matching(await keys.get_newer(as_called), key_digest)
-        caller = self._holder(tenant_id, record)
+        caller = self._holder(tenant_id, await keys.find(lambda known: _matching(known, key_digest)))
         if scope in ADMIN_SCOPES and scope in caller.scopes:
             caller = self._holder(tenant_id, _matching(await keys.get_fresh(as_called), key_digest))
         self._usage.note(tenant_id, caller.principal, self._clock.now())

@@ -21,11 +21,12 @@ class TenantDirectory:
 
         A tenant that is not known as such is looked up again first, since it may just have been onboarded or resumed.
         """
-        as_called = self._tenants.reads_begun
-        tenant = (await self._tenants.get()).get(tenant_id)
-        if tenant is None or not tenant.authenticates:
-            tenant = (await self._tenants.get_newer(as_called)).get(tenant_id)
-        return tenant if tenant is not None and tenant.authenticates else None
+
+        def authenticating(tenants: Mapping[str, TenantRecord]) -> TenantRecord | None:
+            tenant = tenants.get(tenant_id)
+            return tenant if tenant is not None and tenant.authenticates else None
+
+        return await self._tenants.find(authenticating)
 
     async def require_ready(self, tenant_id: str) -> None:
         """Return when new runs may start for the tenant. Raises TenantNotFound, TenantNotReady, TenantSuspended, Unavailable."""

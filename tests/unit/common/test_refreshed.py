@@ -51,7 +51,7 @@ async def test_a_value_in_use_is_refreshed_in_the_background_at_half_the_bound()
 
 async def test_a_value_older_than_the_bound_is_never_given_when_its_source_is_away() -> None:
     clock, source = FakeClock(), Counter()
-    value = refreshed(source.load, clock)
+    value = refreshed(source.load, clock, wait_seconds=0.1)
     await value.get()
     source.error = Transient("away")
     await clock.advance(29.9)

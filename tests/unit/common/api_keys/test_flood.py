@@ -47,3 +47,32 @@ async def test_a_guess_at_a_tenant_that_is_not_never_reads_keys() -> None:
     assert all(await asyncio.gather(*guesses))
     assert world.tables.key_reads == 0
     assert world.tables.listings <= 2
+
+
+async def test_guesses_that_waited_for_one_read_are_not_refused_in_one_moment() -> None:
+    world = World(wait_seconds=60)
+    world.onboard("acme")
+    await world.must_refuse(mint("acme").reveal())
+    guesses = []
+    for _ in range(9):
+        await world.clock.advance(0.1)
+        guesses.append(asyncio.create_task(world.refuses(mint("acme").reveal())))
+        await world.clock.advance(0)
+    await world.clock.advance(0.1)
+    assert world.tables.key_reads == 2, "one read for all"
+    refused = []
+    for _ in range(10):
+        refused.append(sum(guess.done() for guess in guesses))
+        await world.clock.advance(0.1)
+    assert refused == list(range(10)), "each a second after it came"
+
+
+async def test_a_new_key_is_let_in_with_the_read_that_finds_it() -> None:
+    world = World(wait_seconds=60)
+    world.onboard("acme")
+    await world.must_refuse(mint("acme").reveal())
+    await world.clock.advance(0.7)
+    waiting = asyncio.create_task(world.caller(world.onboard("acme")))
+    await world.clock.advance(0.3)
+    assert waiting.done()
+    assert (await waiting).tenant_id == "acme"
