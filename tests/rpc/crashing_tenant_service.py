@@ -1,11 +1,10 @@
-"""TenantService that dies by kill -9 right after its nth change to the warehouse: `python -m tests.rpc.crashing_tenant_service N`.
+"""TenantService that dies by kill -9 right after its first change to the warehouse: `python -m tests.rpc.crashing_tenant_service`.
 
 Settings come from the environment, as for the real one. Records in the audit log, which every call writes anew, are not counted.
 """
 
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,11 +25,10 @@ CHANGES = frozenset({"create_dataset", "create_table", "submit", "set_labels"})
 
 
 class Crashing:
-    """A warehouse whose nth change is this process's last act."""
+    """A warehouse whose first change is this process's last act."""
 
-    def __init__(self, warehouse: Warehouse, changes: int) -> None:
+    def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        self._left = changes
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._warehouse, name)
@@ -39,10 +37,7 @@ class Crashing:
 
         async def change(*args: Any, **kwargs: Any) -> Any:
             result = await method(*args, **kwargs)
-            if name == "submit" and args[0].job_id.startswith("audit_"):
-                return result
-            self._left -= 1
-            if self._left == 0:
+            if name != "submit" or not args[0].job_id.startswith("audit_"):
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
@@ -51,7 +46,7 @@ class Crashing:
 
 @asynccontextmanager
 async def crashing_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
-    warehouse: Any = Crashing(open_warehouse(settings), int(sys.argv[1]))
+    warehouse: Any = Crashing(open_warehouse(settings))
     async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
         runner = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
         yield wire(settings, warehouse=warehouse, cipher=connect(settings), runner=runner, clock=SystemClock())
