@@ -139,7 +139,7 @@ def wire(
         ),
         list_credentials=ListCredentials(warehouse=warehouse, credentials=credentials),
         delete_credential=DeleteCredential(acts=acts, credentials=credentials, changes=credential_changes),
-        list_audit_records=ListAuditRecords(warehouse),
+        list_audit_records=ListAuditRecords(warehouse, schema),
     )
 
     return Server(

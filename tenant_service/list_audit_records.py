@@ -15,6 +15,7 @@ from common.paging import Page, PageRequest, page_request
 from common.rpc.caller import Caller
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
 from tenant_service.get_tenant import require_tenant
+from tenant_service.schema import Schema
 
 _CLOCK_SKEW = timedelta(days=1)
 """More than the clocks of the warehouse and of a server differ by: no record is older than its dataset by more."""
@@ -47,8 +48,9 @@ class _Place:
 class ListAuditRecords:
     """The use case; one for the process."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, schema: Schema) -> None:
         self._warehouse = warehouse
+        self._schema = schema
 
     async def __call__(
         self,
@@ -62,7 +64,7 @@ class ListAuditRecords:
     ) -> Page[AuditRecord]:
         """One page of the acts begun in [start_time, end_time), the latest first.
 
-        Raises InvalidInput, TenantMismatch, TenantNotFound, TenantNotReady, Transient.
+        Raises InvalidInput, TenantMismatch, TenantNotFound, TenantNotReady, TenantSchemaConflict, Transient.
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
@@ -75,6 +77,7 @@ class ListAuditRecords:
         fields.require_valid()
         caller.require_tenant(tenant_id)
         tenant = await require_tenant(self._warehouse, tenant_id)
+        await self._schema.bring_up(tenant)  # one of an earlier version may lack the table
 
         since = start or tenant.dataset.create_time - _CLOCK_SKEW
         statement = _statement(TableRef(tenant_id, AUDIT_TABLE), since, end, after, limit=request.size + 1)
@@ -118,8 +121,9 @@ def _statement(
         parameters.append(Parameter("after_time", "TIMESTAMP", after.attempt_time))
         parameters.append(Parameter("after_id", "STRING", after.audit_id))
     return Statement(
-        "SELECT begun.audit_id, begun.create_time AS attempt_time, begun.method, begun.principal, begun.resource, "
-        "begun.correlation_id, ended.create_time AS outcome_time, ended.outcome, ended.reason "
+        "SELECT begun.audit_id, begun.create_time AS attempt_time, begun.method, begun.principal, "
+        "COALESCE(ended.resource, begun.resource) AS resource, begun.correlation_id, "
+        "ended.create_time AS outcome_time, ended.outcome, ended.reason "
         f"FROM (SELECT * FROM `{table}` WHERE {' AND '.join(conditions)}) AS begun "
         f"LEFT JOIN (SELECT * FROM `{table}` WHERE phase = 'OUTCOME' AND create_time >= @since) AS ended "
         "ON ended.audit_id = begun.audit_id "

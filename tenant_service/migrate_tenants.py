@@ -1,20 +1,18 @@
 """Brings the metadata tables of all tenants, or of one, to this server's schema version."""
 
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from common.audit import AuditEntry, AuditLog
+from common.audit import AuditLog
 from common.rpc.caller import Caller
 from common.tenants.tenant import TenantRecord
 from common.warehouse.warehouse import Warehouse
+from tenant_service.acts import Act, entry_of
 from tenant_service.all_tenants import as_done, failure_reason, named_or_all
 from tenant_service.schema import Schema
-
-_METHOD = "/convergence.tenant.v1.TenantService/MigrateTenants"
 
 Result = Literal["MIGRATED", "CURRENT", "FAILED"]
 
@@ -70,7 +68,7 @@ class MigrateTenants:
         return Migration(tenant.tenant_id, "MIGRATED", *versions)
 
     async def _recorded(self, caller: Caller, tenant_id: str) -> None:
-        entry = AuditEntry(uuid.uuid4().hex, tenant_id, _METHOD, caller.principal)
+        entry = entry_of(caller, Act("MigrateTenants", tenant_id))
         async with self._audit.recording(entry) as recording:
             await self._schema.complete(tenant_id)
             await recording.attempt()  # no earlier: the table to record it in may have been missing

@@ -1,6 +1,5 @@
 """Encrypts every stored secret anew that lies under an older version of the KMS key, so that the version can be retired."""
 
-import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -8,17 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 
-from common.audit import AuditEntry, AuditLog
+from common.audit import AuditLog
 from common.errors import ConvergenceError, DependencyRefused, Unavailable
 from common.rpc.caller import Caller
 from common.tenants.tenant import State, TenantRecord
 from common.warehouse.warehouse import Warehouse
+from tenant_service.acts import Act, entry_of
 from tenant_service.all_tenants import as_done, failure_reason, named_or_all
 from tenant_service.encrypt_anew import EncryptAnew
 from tenant_service.schema import Schema
 from tenant_service.stored_secrets import StoredSecret, StoredSecrets, batches
 
-_METHOD = "/convergence.tenant.v1.TenantService/RewrapSecrets"
 _STATES: frozenset[State] = frozenset({"creating", "ready", "suspended"})
 """A half-made tenant has a key too, which whoever completes its onboarding decrypts. One that is being deleted loses its secrets."""
 
@@ -121,7 +120,7 @@ class RewrapSecrets:
     async def _recorded(
         self, call: _Call, tenant: TenantRecord, older: Sequence[StoredSecret], doing: Rewrapping
     ) -> None:
-        entry = AuditEntry(uuid.uuid4().hex, tenant.tenant_id, _METHOD, call.caller.principal)
+        entry = entry_of(call.caller, Act("RewrapSecrets", tenant.tenant_id))
         async with self._audit.recording(entry) as recording:
             if tenant.authenticates:  # a half-made one may lack the table to record it in: the log has it
                 await self._schema.bring_up(tenant)

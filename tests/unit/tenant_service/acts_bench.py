@@ -51,7 +51,12 @@ class Bench:
 
 def acts_over(warehouse: Warehouse, clock: Clock) -> Acts:
     audit = AuditLog(warehouse, Effects(warehouse, clock), SPEC, clock)
-    return Acts(warehouse, audit, Schema(warehouse, {AUDIT_TABLE: SPEC}, version=1))
+    return Acts(warehouse, audit, schema_over(warehouse))
+
+
+def schema_over(warehouse: Warehouse) -> Schema:
+    """The one that these tenants are of."""
+    return Schema(warehouse, {AUDIT_TABLE: SPEC}, version=1)
 
 
 async def new_tenant(warehouse: Warehouse, state: State = "ready") -> str:

@@ -20,7 +20,7 @@ from common.warehouse.statements import insert_statement
 from common.warehouse.warehouse import RowStream, TableRef, Warehouse
 from tenant_service.acts import Turn
 from tenant_service.list_audit_records import AuditRecord, ListAuditRecords
-from tests.unit.tenant_service.acts_bench import ADMIN, SPEC, Bench, new_tenant, noting, request_id
+from tests.unit.tenant_service.acts_bench import ADMIN, SPEC, Bench, new_tenant, noting, request_id, schema_over
 
 V1_COLUMNS = tuple(column for column in SPEC.columns if column.name not in ("request_digest", "body_digest"))
 
@@ -43,7 +43,8 @@ class Counting:
 async def listed(bench: Bench, caller: Caller = ADMIN, **fields: Any) -> Page[AuditRecord]:
     fields = {"start_time": None, "end_time": None, "page_size": 0, "page_token": "", **fields}
     fields.setdefault("tenant_id", bench.tenant_id)
-    return await ListAuditRecords(fields.pop("warehouse", bench.warehouse))(caller, **fields)
+    warehouse = fields.pop("warehouse", bench.warehouse)
+    return await ListAuditRecords(warehouse, schema_over(warehouse))(caller, **fields)
 
 
 async def acted(bench: Bench, *resources: str, seconds: float = 1) -> None:
