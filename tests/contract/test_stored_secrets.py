@@ -9,7 +9,7 @@ from common.encryption.cipher import Encrypted
 from common.templates.catalog import default_configs_dir
 from common.warehouse.effects import Effects
 from common.warehouse.schemas import load_table_spec
-from common.warehouse.statements import insert_statement
+from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, TableRef, Warehouse
 from tenant_service.stored_secrets import MOST_BYTES, SECRET_TABLES, StoredSecret, StoredSecrets, batches
 from tests.contract.work import execute, new_id
@@ -29,7 +29,7 @@ async def secrets(warehouse: Warehouse, dataset: str, effects: Effects) -> Store
     spec = load_table_spec(default_configs_dir() / "metadata" / "schemas" / "cloud_credentials.json")
     await warehouse.create_table(TableRef(dataset, CREDENTIALS.name), spec)
     required = [column.name for column in spec.columns if column.mode == "REQUIRED" and column.type == "STRING"]
-    rows = [
+    rows: list[Record] = [
         {
             **dict.fromkeys(required, "x"),
             "credential_id": f"id_{number}",

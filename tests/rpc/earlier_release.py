@@ -15,7 +15,7 @@ from common.templates.onboarding import load_onboarding_template
 from common.tenants.sources import sources_statement
 from common.tenants.tenant import State, tenant_labels
 from common.warehouse.effects import Effects
-from common.warehouse.statements import insert_statement
+from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import TableRef, TableSpec, Warehouse
 from tests.rpc.tenant_stack import as_key
 
@@ -54,7 +54,7 @@ async def old_tenant(
         await warehouse.create_table(TableRef(tenant_id, name), spec)
     key, key_id = mint(tenant_id), f"key_{uuid.uuid4().hex[:16]}"
     encrypted = await cipher.encrypt_value(key.reveal(), key_context(tenant_id, key_id))
-    row = {
+    row: Record = {
         "key_id": key_id,
         "tenant_id": tenant_id,
         "key_hash": digest_of(key),

@@ -18,7 +18,7 @@ from common.encryption.cipher import Encrypted
 from common.errors import DecryptionFailed, DependencyRefused
 from common.tenants.tenant import STATE
 from common.warehouse.effects import Effects
-from common.warehouse.statements import insert_statement
+from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2 as reasons
 from convergence.tenant.v1 import maintenance_pb2 as pb2
@@ -51,7 +51,7 @@ class Kms:
             number = made.name.rpartition("/")[2]
             await client.update_crypto_key_primary_version(name=KEY, crypto_key_version_id=number, **CALL)
 
-    async def set_state(self, number: int, state: State) -> None:
+    async def set_state(self, number: int, state: int) -> None:
         """Enable or disable a version."""
         async with client_of(self.address) as client:
             version = CryptoKeyVersion(name=version_name(number), state=state)
@@ -109,7 +109,7 @@ async def onboard(stack: TenantStack, request: tenants_pb2.OnboardRequest) -> te
 async def put_credentials(stack: TenantStack, warehouse: Warehouse, tenant_id: str, *secrets: str) -> None:
     """Rows of `cloud_credentials` with these secrets, named by their numbers; one of "" is erased."""
     spec = NOW.tables["cloud_credentials"]
-    rows = []
+    rows: list[Record] = []
     for number, secret in enumerate(secrets):
         encrypted = await stack.cipher.encrypt_value(secret, credential_context(tenant_id, f"id_{number}"))
         rows.append(
