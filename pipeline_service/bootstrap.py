@@ -20,6 +20,7 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from pipeline_service.activities import Activities
+from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.get_run import GetRun
 from pipeline_service.list_templates import ListTemplates
@@ -143,6 +144,7 @@ def _use_cases(
         run_pipeline=RunPipeline(run_template),
         get_run=get_run,
         watch_run=WatchRun(get_run, Watches(engine)),
+        cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),
         cancel_runs=CancelRuns(
             tenants=tenants, engine=engine, requests=requests, clock=clock, settle_seconds=settle_seconds
         ),

@@ -31,9 +31,12 @@ class GetRun:
         """Read a run. Raises InvalidInput, TenantMismatch, RunNotFound (also for another tenant's run), Unavailable."""
         return (await self.locate(caller, pipeline_logging_id=pipeline_logging_id, tenant_id=tenant_id)).run
 
-    async def locate(self, caller: Caller, *, pipeline_logging_id: str, tenant_id: str) -> Located:
-        """Find a run. An admin names the tenant; a tenant's key may leave it out."""
-        fields = Fields()
+    async def locate(
+        self, caller: Caller, *, pipeline_logging_id: str, tenant_id: str, fields: Fields | None = None
+    ) -> Located:
+        """Find a run. An admin names the tenant; a tenant's key may leave it out. `fields` has the violations of the request's other
+        fields."""
+        fields = fields or Fields()
         fields.check("pipeline_logging_id", pipeline_logging_id, _uuid_problem)
         if tenant_id or caller.is_admin:
             fields.tenant_id(tenant_id)

@@ -10,6 +10,7 @@ from common.rpc.caller import current_caller
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
+from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.convert import (
     options_from_proto,
@@ -34,6 +35,7 @@ class UseCases:
     run_pipeline: RunPipeline
     get_run: GetRun
     watch_run: WatchRun
+    cancel_run: CancelRun
     cancel_runs: CancelRuns
     list_templates: ListTemplates
     read_table: ReadTable
@@ -79,6 +81,16 @@ class PipelineServicer(PipelineServiceServicer):
         async with aclosing(runs):
             async for run in runs:
                 yield run_to_proto(run)
+
+    async def CancelRun(self, request: pb2.CancelRunRequest, context: Context) -> run_pb2.Run:
+        """Have a run stop."""
+        run = await self._use_cases.cancel_run(
+            current_caller(),
+            pipeline_logging_id=request.pipeline_logging_id,
+            tenant_id=request.tenant_id,
+            request_id=request.request_id,
+        )
+        return run_to_proto(run)
 
     async def CancelRuns(self, request: pb2.CancelRunsRequest, context: Context) -> pb2.CancelRunsResponse:
         """Cancel a stopped tenant's runs."""

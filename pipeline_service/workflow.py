@@ -92,7 +92,7 @@ class RunWorkflow:
                 )
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
-                if is_cancelled_exception(failure):
+                if is_cancelled_exception(failure) or self._is_being_cancelled():
                     raise asyncio.CancelledError from failure
                 error, result = failure_of(failure, step.step_id)
                 outcome = {"status": StepStatus.FAILED, "error": error}
@@ -127,6 +127,11 @@ class RunWorkflow:
 
     def _run(self, state: RunState) -> Run:
         return Run(self._pipeline_logging_id, workflow.info().workflow_start_time, self._header, state)
+
+    def _is_being_cancelled(self) -> bool:
+        """Whether the run was told to stop: a step that fails then was stopped, whichever way it heard of it."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
 
     def _status(self, step_id: str) -> StepStatus:
         return next(step.status for step in self._state.steps if step.step_id == step_id)

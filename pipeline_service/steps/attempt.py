@@ -11,12 +11,19 @@ from pipeline_service.plan import PlanStep
 from pipeline_service.run import CheckOutcome
 from pipeline_service.step_result import RunRef, StepResult
 
+STAGE, PUBLISH = "stage", "publish"
+"""Effects of a step: one job each, tried again under the next number."""
 STAGE_LIFETIME = timedelta(hours=24)
 
 
 def stage_table(tenant_id: str, pipeline_logging_id: str, step_id: str) -> TableRef:
     """Where a step of a run stages its rows. Dropped when the run ends; expires by itself."""
     return TableRef(tenant_id, f"{STAGE_PREFIX}{pipeline_logging_id.replace('-', '')}_{step_id}")
+
+
+def job_id(pipeline_logging_id: str, step_id: str, effect: str, number: int) -> str:
+    """The id of the job that tries an effect of a step for the `number`th time."""
+    return f"{pipeline_logging_id}_{step_id}_{effect}_{number}"
 
 
 class Attempt:
@@ -53,8 +60,8 @@ class Attempt:
         return {"convergence_tenant": self.run.tenant_id, "convergence_run": self.run.pipeline_logging_id}
 
     def job_id(self, effect: str, number: int) -> str:
-        """The id of the job that tries an effect of this step (`stage`, `publish`) for the `number`th time."""
-        return f"{self.run.pipeline_logging_id}_{self.step.step_id}_{effect}_{number}"
+        """The id of the job that tries an effect of this step (STAGE, PUBLISH) for the `number`th time."""
+        return job_id(self.run.pipeline_logging_id, self.step.step_id, effect, number)
 
     async def run_job(
         self, warehouse: Warehouse, job_for: Callable[[int], Job], *, deadline_seconds: float, clock: Clock

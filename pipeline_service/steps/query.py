@@ -6,7 +6,7 @@ from common.clock import Clock
 from common.warehouse.warehouse import Destination, Job, QueryJob, ReplaceJob, Warehouse
 from pipeline_service.plan import PlanQuery
 from pipeline_service.step_errors import StepFailed
-from pipeline_service.steps.attempt import Attempt, day_of
+from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, day_of
 from pipeline_service.steps.checks import Checks
 
 PUBLISH_SECONDS = 300.0
@@ -41,7 +41,7 @@ class QueryExecutor:
 
         def job(number: int) -> Job:
             return QueryJob(
-                attempt.job_id("stage", number),
+                attempt.job_id(STAGE, number),
                 query.select.statement(),
                 destination,
                 attempt.labels,
@@ -59,7 +59,7 @@ class QueryExecutor:
 
         def job(number: int) -> Job:
             return ReplaceJob(
-                attempt.job_id("publish", number),
+                attempt.job_id(PUBLISH, number),
                 attempt.stage,
                 attempt.target,
                 partition,

@@ -1,5 +1,6 @@
 """Malformed fields: every method names every one of them at once, and nothing happens."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.usefixtures
 
 TENANT_IDS = ["AB", "a-b", "../x", "a'; DROP TABLE", "a" * 51, "", "tenänt", "billing_export_acmeinc"]
 TENANT_IDS += ["ab", "abc\n", "abc\0", "１23", "_abc", "acme.api_keys", "main", "system", "convergence_x"]
-LEFT_OUT = frozenset({"GetRun", "WatchRun"})
+LEFT_OUT = frozenset({"GetRun", "WatchRun", "CancelRun"})
 """Methods to which a tenant's key need not name its tenant."""
 
 
@@ -106,6 +107,35 @@ MALFORMED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("ListTemplates", {"page_token": "WzFd"}, ("page_token",)),
     ("ListTemplates", {"page_token": "é"}, ("page_token",)),
     ("ListTemplates", {"page_token": "W1tb" * 50_000}, ("page_token",)),
+    (
+        "CreateKey",
+        {
+            "tenant_id": "AB",
+            "scopes": [],
+            "expire_time": {"seconds": 1},
+            "display_name": "x" * 101,
+            "request_id": "00000000-0000-0000-0000-000000000000",
+        },
+        ("tenant_id", "scopes", "expire_time", "display_name", "request_id"),
+    ),
+    ("CreateKey", {"scopes": ["runs:read", "runs:everything"]}, ("scopes",)),
+    ("CreateKey", {"scopes": ["RUNS:READ"]}, ("scopes",)),
+    ("CreateKey", {"scopes": ["runs:read", "runs:read"]}, ("scopes",)),
+    ("CreateKey", {"display_name": "a\u202eb"}, ("display_name",)),
+    ("CreateKey", {"expire_time": {"seconds": 10**15}}, ("expire_time",)),
+    ("CreateKey", {"expire_time": {"seconds": 10**10, "nanos": -1}}, ("expire_time",)),
+    ("CreateKey", {"expire_time": {}}, ("expire_time",)),
+    ("CreateKey", {"expire_time": {"seconds": 1}, "request_id": str(uuid.uuid4())}, ("expire_time",)),
+    ("RotateKey", {"tenant_id": "AB", "grace_period": {"seconds": -1}, "request_id": "x"}, ("tenant_id", "grace_period", "request_id")),
+    ("RotateKey", {"grace_period": {"seconds": 8 * 24 * 3600}}, ("grace_period",)),
+    ("RotateKey", {"grace_period": {"seconds": 7 * 24 * 3600, "nanos": 1}}, ("grace_period",)),
+    ("RotateKey", {"grace_period": {"nanos": -1}}, ("grace_period",)),
+    ("RotateKey", {"grace_period": {"seconds": 1, "nanos": -1}}, ("grace_period",)),
+    ("RotateKey", {"grace_period": {"seconds": 1, "nanos": 1_000_000_000}}, ("grace_period",)),
+    ("RevokeKey", {"tenant_id": "AB", "all": True, "request_id": "x"}, ("tenant_id", "all", "request_id")),
+    ("RevokeKey", {"key_id": ""}, ("key_id",)),
+    ("ListKeys", {"tenant_id": "AB", "page_size": 1001, "page_token": "x"}, ("tenant_id", "page_size", "page_token")),
+    ("ListKeys", {"page_size": -1}, ("page_size",)),
 ]  # fmt: skip
 
 

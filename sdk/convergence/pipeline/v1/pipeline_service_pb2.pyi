@@ -246,6 +246,36 @@ class WatchRunRequest(_message.Message):
 Global___WatchRunRequest: _TypeAlias = WatchRunRequest  # noqa: Y015
 
 @_typing.final
+class CancelRunRequest(_message.Message):
+    """Request of CancelRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIPELINE_LOGGING_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    pipeline_logging_id: _builtins.str
+    """Required. The run's id."""
+    tenant_id: _builtins.str
+    """The run's tenant. Required from an admin; a tenant's key may leave it out."""
+    request_id: _builtins.str
+    """Optional. A UUID4. Cancelling can be repeated with or without it."""
+    def __init__(
+        self,
+        *,
+        pipeline_logging_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline_logging_id", b"pipeline_logging_id", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRunRequest: _TypeAlias = CancelRunRequest  # noqa: Y015
+
+@_typing.final
 class CancelRunsRequest(_message.Message):
     """Request of CancelRuns."""
 

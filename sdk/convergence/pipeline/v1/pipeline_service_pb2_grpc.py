@@ -56,6 +56,11 @@ class PipelineServiceStub:
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
                 _registered_method=True)
+        self.CancelRun = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/CancelRun',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
+                _registered_method=True)
         self.CancelRuns = channel.unary_unary(
                 '/convergence.pipeline.v1.PipelineService/CancelRuns',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsRequest.SerializeToString,
@@ -106,6 +111,15 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelRun(self, request, context):
+        """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+        come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+        run that has ended changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRuns(self, request, context):
         """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
         any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
@@ -151,6 +165,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.SerializeToString,
+            ),
+            'CancelRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRun,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.SerializeToString,
             ),
             'CancelRuns': grpc.unary_unary_rpc_method_handler(
@@ -277,6 +296,33 @@ class PipelineService:
             target,
             '/convergence.pipeline.v1.PipelineService/WatchRun',
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/CancelRun',
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.SerializeToString,
             convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
             options,
             channel_credentials,

@@ -52,6 +52,11 @@ class PipelineServiceStub:
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
+    CancelRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]
+    """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+    come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+    run that has ended changes nothing.
+    """
     CancelRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]
     """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
     any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
@@ -80,6 +85,11 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
+    CancelRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
+    """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+    come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+    run that has ended changes nothing.
+    """
     CancelRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]  # type: ignore[assignment]
     """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
     any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
@@ -128,6 +138,17 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_pb2.Run], _abc.AsyncIterator[_run_pb2.Run]]:
         """Sends the run as it is, then again after every change, and ends after a terminal state."""
+
+    @_abc_1.abstractmethod
+    def CancelRun(
+        self,
+        request: _pipeline_service_pb2.CancelRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
+        """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+        come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+        run that has ended changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def CancelRuns(
