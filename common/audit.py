@@ -8,7 +8,7 @@ attempt, under a job id that runs but once: of any number of calls one claims it
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -58,12 +58,16 @@ class Recording:
     def __init__(
         self, entry: AuditEntry, *, warehouse: Warehouse, effects: Effects, spec: TableSpec, clock: Clock
     ) -> None:
-        self._entry = entry
+        self.entry = entry
         self._warehouse = warehouse
         self._effects = effects
         self._spec = spec
         self._clock = clock
         self._begun = False
+
+    def about(self, resource: str) -> None:
+        """Name what is acted on, where that comes out only after the attempt: the outcome tells it."""
+        self.entry = replace(self.entry, resource=resource)
 
     async def attempt(self) -> None:
         """Record that the act is about to begin. Raises Unavailable."""
@@ -87,9 +91,9 @@ class Recording:
         row = {**self._row("OUTCOME"), "outcome": outcome, "reason": reason}
         try:
             async with asyncio.timeout(_OUTCOME_SECONDS):
-                await self._insert(f"audit_{self._entry.audit_id}_outcome", [row])
+                await self._insert(f"audit_{self.entry.audit_id}_outcome", [row])
         except (WarehouseError, TimeoutError) as error:
-            _log.error("an outcome is not recorded", audit_id=self._entry.audit_id, error=type(error).__name__)
+            _log.error("an outcome is not recorded", audit_id=self.entry.audit_id, error=type(error).__name__)
 
     def leave_table(self) -> None:
         """From now on the structured log alone is told: the table is about to be deleted."""
@@ -98,9 +102,9 @@ class Recording:
     async def _claim(self, body_digest: str) -> Claim | None:
         attempt = {**self._row("ATTEMPT"), "body_digest": None}
         claim = {**self._row("CLAIM"), "body_digest": body_digest}
-        await self._insert(f"claim_{self._entry.tenant_id}_{self._entry.request_digest}", [attempt, claim])
+        await self._insert(f"claim_{self.entry.tenant_id}_{self.entry.request_digest}", [attempt, claim])
         recorded = await self._recorded()
-        if any(row["audit_id"] == self._entry.audit_id for row in recorded):
+        if any(row["audit_id"] == self.entry.audit_id for row in recorded):
             self._begun = True
         else:  # an earlier call's statement ran, and with it that call's attempt instead of this one's
             await self._insert_attempt()
@@ -108,7 +112,7 @@ class Recording:
         return Claim(claims[0], succeeded=any(row["outcome"] == "OK" for row in recorded)) if claims else None
 
     async def _insert_attempt(self) -> None:
-        await self._insert(f"audit_{self._entry.audit_id}_attempt", [self._row("ATTEMPT")])
+        await self._insert(f"audit_{self.entry.audit_id}_attempt", [self._row("ATTEMPT")])
         self._begun = True
 
     async def _insert(self, effect_id: str, rows: Sequence[Record]) -> None:
@@ -121,7 +125,7 @@ class Recording:
             "WHERE create_time > @since AND request_digest = @request_digest",
             (
                 Parameter("since", "TIMESTAMP", self._clock.now() - REQUEST_ID_LIFETIME),
-                Parameter("request_digest", "STRING", self._entry.request_digest),
+                Parameter("request_digest", "STRING", self.entry.request_digest),
             ),
         )
         stream = await self._warehouse.read(statement)
@@ -132,18 +136,18 @@ class Recording:
 
     @property
     def _table(self) -> TableRef:
-        return TableRef(self._entry.tenant_id, AUDIT_TABLE)
+        return TableRef(self.entry.tenant_id, AUDIT_TABLE)
 
     def _row(self, phase: Phase) -> Record:
         return {
-            "audit_id": self._entry.audit_id,
-            "tenant_id": self._entry.tenant_id,
+            "audit_id": self.entry.audit_id,
+            "tenant_id": self.entry.tenant_id,
             "create_time": self._clock.now(),
             "phase": phase,
-            "method": self._entry.method,
-            "principal": self._entry.principal,
-            "resource": self._entry.resource or None,
-            "request_digest": self._entry.request_digest,
+            "method": self.entry.method,
+            "principal": self.entry.principal,
+            "resource": self.entry.resource or None,
+            "request_digest": self.entry.request_digest,
             "correlation_id": structlog.contextvars.get_contextvars().get("correlation_id"),
         }
 
@@ -173,9 +177,9 @@ class AuditLog:
             yield recording
         except Exception as error:
             reason = error.reason if isinstance(error, ConvergenceError) else ConvergenceError.reason
-            await self._end(recording, entry, status_code(error).name, reason=reason)
+            await self._end(recording, status_code(error).name, reason=reason)
             raise
-        await self._end(recording, entry, "OK", reason=None)
+        await self._end(recording, "OK", reason=None)
 
     def log(self, entry: AuditEntry, phase: Phase, *, outcome: str | None = None, reason: str | None = None) -> None:
         """Write a record to the structured log alone: for an act on a tenant without a table for it, yet or any more."""
@@ -191,8 +195,8 @@ class AuditLog:
             reason=reason,
         )
 
-    async def _end(self, recording: Recording, entry: AuditEntry, outcome: str, *, reason: str | None) -> None:
-        self.log(entry, "OUTCOME", outcome=outcome, reason=reason)
+    async def _end(self, recording: Recording, outcome: str, *, reason: str | None) -> None:
+        self.log(recording.entry, "OUTCOME", outcome=outcome, reason=reason)
         await recording.outcome(outcome, reason=reason)
 
 

@@ -35,11 +35,13 @@ class Act:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A call's turn to act. `act_id`, 32 hex digits, is the same for every call under one request_id: effects that run under ids made
-    from it, and rows that are named after it, come to be once. `repeated` says that the act has come to its good end before."""
+    from it, and rows that are named after it, come to be once. `repeated` says that the act has come to its good end before. `about` is to
+    be told what is acted on, for the audit log, where that comes out only now."""
 
     tenant: TenantRecord
     act_id: str
     repeated: bool
+    about: Callable[[str], None] = field(repr=False, compare=False)
 
 
 class Acts:
@@ -62,7 +64,7 @@ class Acts:
         async with self._audit.recording(entry) as recording:
             await self._schema.bring_up(tenant)
             repeated = await begin(recording, act)
-            return await done(Turn(tenant, entry.request_digest or entry.audit_id, repeated))
+            return await done(Turn(tenant, entry.request_digest or entry.audit_id, repeated, recording.about))
 
 
 def entry_of(caller: Caller, act: Act) -> AuditEntry:

@@ -76,9 +76,9 @@ class CreateKey:
     async def _create(self, caller: Caller, turn: Turn, wish: KeyWish) -> CreatedKey:
         if not turn.repeated and wish.expire_time is not None and wish.expire_time <= self._clock.now():
             raise InvalidInput([Violation("expire_time", _PAST)])
-        tenant_id = turn.tenant.tenant_id
-        details = await self._minting.obtain(
-            f"create_key_{tenant_id}_{turn.act_id}", tenant_id, key_id_of(turn.act_id), wish, principal=caller.principal
-        )
+        tenant_id, key_id = turn.tenant.tenant_id, key_id_of(turn.act_id)
+        turn.about(key_id)
+        effect_id = f"create_key_{tenant_id}_{turn.act_id}"
+        details = await self._minting.obtain(effect_id, tenant_id, key_id, wish, principal=caller.principal)
         caller.require_scopes(details.record.scopes)  # whosever row the digits of the request id hit on
         return CreatedKey(await self._minting.in_clear(details), self._policy.view(details))

@@ -65,6 +65,8 @@ class RotateKey:
         fields = Fields()
         fields.tenant_id(tenant_id)
         grace = fields.optional_duration("grace_period", grace_period, longest=MAX_GRACE_PERIOD)
+        if grace is None:
+            grace = DEFAULT_GRACE_PERIOD
         fields.request_id(request_id)
         fields.require_valid()
         caller.require_tenant(tenant_id)
@@ -75,24 +77,13 @@ class RotateKey:
         async def rotate(turn: Turn) -> RotatedKey:
             new_key_id = key_id_of(turn.act_id)
             keys = await self._by_id(tenant_id)
-            if (
-                new_key_id not in keys
-            ):  # one reading tells that and the old key's state: a repeat under way is no other rotation
+            # One reading tells this and where the old key stands, so that another call of this request is not taken for another rotation.
+            if new_key_id not in keys:
                 old = self._chosen(as_called, caller, key_id)
+                turn.about(old.key_id)
                 caller.require_scopes(old.record.scopes)
                 self._require_active(old, keys)
-                new = await self._minting.encrypted(tenant_id, new_key_id)
-                effect_id = f"rotate_key_{tenant_id}_{turn.act_id}"
-                if not await self._changes.rotate(
-                    effect_id,
-                    tenant_id,
-                    old.key_id,
-                    new,
-                    grace=DEFAULT_GRACE_PERIOD if grace is None else grace,
-                    principal=caller.principal,
-                ):
-                    self._require_active(old, await self._by_id(tenant_id))
-                    raise RotationInProgress
+                await self._supersede(caller, turn, old, grace)
                 keys = await self._by_id(tenant_id)
             return await self._answer(caller, keys, new_key_id)
 
@@ -104,6 +95,17 @@ class RotateKey:
             fields={"key_id": key_id, "grace_period": grace_period},
         )
         return await self._acts.do(caller, act, rotate)
+
+    async def _supersede(self, caller: Caller, turn: Turn, old: KeyDetails, grace: timedelta) -> None:
+        """Put a new key in the place of `old`. Raises RotationInProgress or KeyNotActive where somebody was first: also of a repeat of a
+        call that lost, whatever has become of the keys since."""
+        new = await self._minting.encrypted(old.tenant_id, key_id_of(turn.act_id))
+        effect_id = f"rotate_key_{old.tenant_id}_{turn.act_id}"
+        if not await self._changes.rotate(
+            effect_id, old.tenant_id, old.key_id, new, grace=grace, principal=caller.principal
+        ):
+            self._require_active(old, await self._by_id(old.tenant_id))
+            raise RotationInProgress
 
     def _chosen(self, keys: "_KeysById", caller: Caller, key_id: str) -> KeyDetails:
         """The key to rotate."""

@@ -15,8 +15,9 @@ from common.errors import (
 from common.rpc.caller import Caller
 from common.tenants.tenant import State
 from tenant_service.acts import Turn
+from tenant_service.list_audit_records import ListAuditRecords
 from tests.refusing_warehouse import RefusingWarehouse
-from tests.unit.tenant_service.acts_bench import ADMIN, Bench, new_tenant, noting, request_id
+from tests.unit.tenant_service.acts_bench import ADMIN, Bench, new_tenant, noting, request_id, schema_over
 
 
 @pytest.mark.parametrize("given", [None, request_id()], ids=["without request_id", "with request_id"])
@@ -113,3 +114,17 @@ async def test_nothing_is_done_or_recorded_on_a_tenant_that_is_not_in_use(
 async def test_a_suspended_tenant_can_be_acted_on(bench: Bench) -> None:
     tenant_id = await new_tenant(bench.warehouse, "suspended")
     assert await bench.acts().do(ADMIN, bench.act(tenant_id=tenant_id), noting([])) == "done"
+
+
+async def test_what_comes_out_only_in_the_act_is_told_by_its_outcome(bench: Bench) -> None:
+    async def done(turn: Turn) -> str:
+        turn.about("key_7")
+        return "done"
+
+    with structlog.testing.capture_logs() as logs:
+        await bench.acts().do(ADMIN, bench.act(), done)
+    page = await ListAuditRecords(bench.warehouse, schema_over(bench.warehouse))(
+        ADMIN, tenant_id=bench.tenant_id, start_time=None, end_time=None, page_size=0, page_token=""
+    )
+    assert [record.resource for record in page.items] == ["key_7"]
+    assert [log["resource"] for log in logs if log["event"] == "audit"] == ["", "key_7"]
