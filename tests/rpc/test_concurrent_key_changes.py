@@ -91,6 +91,21 @@ async def test_calls_of_one_request_at_once_are_one_rotation(keys: KeyCalls, hel
     assert len(await keys.rows()) == 2
 
 
+async def test_a_rotation_that_lost_rotates_nothing_when_it_is_repeated(keys: KeyCalls, held: HeldWarehouse) -> None:
+    held.hold()
+    request_ids = [new_request_id() for _ in range(2)]
+    calls = [asyncio.ensure_future(keys.rotate(keys.admin, request_id=request_id)) for request_id in request_ids]
+    for _ in calls:
+        await held.arrivals.acquire()
+    held.release()
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    (lost,) = [request_id for request_id, end in zip(request_ids, ended, strict=True) if isinstance(end, Exception)]
+    before = await keys.by_id()
+    again = await refused(keys.rotate(keys.admin, request_id=lost))
+    assert (again.code, again.reason) == IN_PROGRESS, "although the key that won is the only active one now"
+    assert await keys.by_id() == before
+
+
 @pytest.mark.parametrize("key_id", ["named", ""])
 async def test_a_rotation_that_finds_its_key_superseded_meanwhile_is_aborted_and_takes_no_other(
     keys: KeyCalls, warehouse: Warehouse, kms_address: str, tmp_path: Path, key_id: str

@@ -1,6 +1,7 @@
 """RotateKey on both warehouses: what passes from the old key to the new one, who may have it, and what it does not do."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,11 @@ async def test_one_request_rotates_once_and_is_answered_again_to_those_who_may_h
 ) -> None:
     other = as_key((await keys.create(keys.admin, *ALL_SCOPES)).api_key)
     minor = as_key((await keys.create(keys.admin, "keys:admin")).api_key)
-    fields = {"key_id": keys.key_id if named else "", "request_id": new_request_id(), "grace_period": seconds(60)}
+    fields: dict[str, Any] = {
+        "key_id": keys.key_id if named else "",
+        "request_id": new_request_id(),
+        "grace_period": seconds(60),
+    }
     first = await keys.rotate(keys.own, **fields)
     for by in (other, keys.admin, as_key(first.api_key)):
         assert await keys.rotate(by, **fields) == first

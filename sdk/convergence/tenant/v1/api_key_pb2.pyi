@@ -165,8 +165,8 @@ class CreateKeyRequest(_message.Message):
     """
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Required. What the key may do; at least one of `runs:read`, `runs:write`, `keys:admin`, `credentials:admin`. A tenant's key gives
-        only scopes that it has itself.
+        """Required. What the key may do; at least one of `runs:read`, `runs:write`, `keys:admin`, `credentials:admin`, none of them twice. A
+        tenant's key gives only scopes that it has itself.
         """
 
     @_builtins.property
@@ -231,9 +231,11 @@ class RotateKeyRequest(_message.Message):
     tenant_id: _builtins.str
     """Required. The tenant whose key is rotated."""
     key_id: _builtins.str
-    """The key to rotate. Where it is empty: the calling key, and for an admin the only active one."""
+    """Optional. The key to rotate, which is active and has no scope that the calling key lacks. Where it is empty: the calling key, and
+    for an admin the only active one.
+    """
     request_id: _builtins.str
-    """Optional. As in CreateKeyRequest."""
+    """Optional. As in CreateKeyRequest. A call that was ABORTED rotates nothing under the same id any more."""
     @_builtins.property
     def grace_period(self) -> _duration_pb2.Duration:
         """Optional. How long the old key goes on working, without its admin scopes: 0 to 7 days, 24 hours where it is unset, and never
@@ -269,7 +271,7 @@ class RotateKeyResponse(_message.Message):
     """The new key, `{tenant_id}_api_{16 characters}`. It is stored nowhere in this form and cannot be read again."""
     @_builtins.property
     def key(self) -> Global___ApiKey:
-        """What is known of the new key. Scopes and expiry are the old key's."""
+        """What is known of the new key. Display name, scopes and expiry are the old key's."""
 
     @_builtins.property
     def superseded_key(self) -> Global___ApiKey:
@@ -333,7 +335,9 @@ class RevokeKeyResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiKey]:
-        """The keys that the call named, as they are now. Revoking a key that was revoked before changes nothing."""
+        """The keys that the call named, as they are now, the oldest first; all of the tenant's for `all`. Revoking a key that was revoked
+        before changes nothing.
+        """
 
     def __init__(
         self,
