@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import Terminal
 from common.warehouse.warehouse import TableRef, Warehouse
-from convergence.tenant.v1 import audit_record_pb2, tenant_pb2
+from convergence.tenant.v1 import api_key_pb2, audit_record_pb2, tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as pb2
 from tests.refusing_warehouse import RefusingWarehouse
 from tests.rpc.statuses import refused
@@ -68,6 +68,18 @@ async def test_a_tenants_key_lists_its_onboarding_and_what_was_done_since(stack:
     assert [time.ToNanoseconds() for time in times] == sorted(time.ToNanoseconds() for time in times)
     assert await records(stack, tenant_id, key, start_time=later.attempt_time) == [later]
     assert await records(stack, tenant_id, key, end_time=later.attempt_time) == [earlier]
+
+
+async def test_the_key_that_was_made_or_rotated_is_told_although_no_call_named_it(
+    stack: TenantStack, tenant_id: str
+) -> None:
+    key = as_key((await onboard(stack, tenant_id)).api_key)
+    make = api_key_pb2.CreateKeyRequest(tenant_id=tenant_id, scopes=["runs:read"])
+    made = await stack.stub.CreateKey(make, metadata=key, timeout=60)
+    rotated = await stack.stub.RotateKey(api_key_pb2.RotateKeyRequest(tenant_id=tenant_id), metadata=key, timeout=60)
+    rotation, creation, _ = await records(stack, tenant_id)
+    assert (creation.resource, creation.principal) == (made.key.key_id, rotated.superseded_key.key_id)
+    assert (rotation.resource, rotation.principal) == (rotated.superseded_key.key_id,) * 2
 
 
 async def test_an_onboarding_that_failed_is_recorded_as_that_and_its_completion_too(

@@ -192,7 +192,12 @@ async def test_records_of_a_tenant_of_the_first_schema_are_listed(bench: Bench) 
     table = TableRef(bench.tenant_id, AUDIT_TABLE)
     await bench.warehouse.create_dataset(bench.tenant_id, location="US", labels=labels)
     await bench.warehouse.create_table(table, replace(SPEC, columns=V1_COLUMNS))
-    row = {"audit_id": "a", "tenant_id": bench.tenant_id, "create_time": bench.clock.now(), "phase": "ATTEMPT"}
+    row: dict[str, Any] = {
+        "audit_id": "a",
+        "tenant_id": bench.tenant_id,
+        "create_time": bench.clock.now(),
+        "phase": "ATTEMPT",
+    }
     statement = insert_statement(table, SPEC, [{**row, "method": "m", "principal": "p", "resource": "old"}])
     await Effects(bench.warehouse, bench.clock).run(uuid.uuid4().hex, statement)
     assert resources(await listed(bench)) == ["old"]
