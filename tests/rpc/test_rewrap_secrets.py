@@ -8,63 +8,28 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from google.cloud.kms_v1 import CryptoKeyVersion
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from common.api_keys.store import key_context
-from common.clock import SystemClock
 from common.credentials.store import credential_context
 from common.encryption.cipher import Encrypted
 from common.errors import DecryptionFailed, DependencyRefused
 from common.tenants.tenant import STATE
-from common.warehouse.effects import Effects
-from common.warehouse.statements import Record, insert_statement
-from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
+from common.warehouse.warehouse import Parameter, Statement, TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2 as reasons
 from convergence.tenant.v1 import maintenance_pb2 as pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
-from tests.local_kms import CALL, KEY, EmulatorProcess, client_of, version_name
-from tests.rpc.earlier_release import NOW, old_tenant
+from tests.local_kms import version_name
+from tests.rpc.earlier_release import old_tenant
 from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.own_warehouse import KINDS, own_warehouse
+from tests.rpc.rotating_kms import Kms, State
+from tests.rpc.secret_rows import credentials, execute, key_row, put_credentials, write_key
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import TenantStack, tenant_stack
 
 Answer = pb2.RewrapSecretsResponse
-State = CryptoKeyVersion.CryptoKeyVersionState
 V1, V2 = version_name(1), version_name(2)
 METHOD = "/convergence.tenant.v1.TenantService/RewrapSecrets"
-
-
-class Kms:
-    """A KMS emulator in a process of its own: rotated, killed, started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._process = EmulatorProcess(folder, "--key", KEY)
-        self.address = self._process.address
-
-    async def rotate(self) -> None:
-        """Make a new version, which encrypts from now on."""
-        async with client_of(self.address) as client:
-            made = await client.create_crypto_key_version(parent=KEY, crypto_key_version=CryptoKeyVersion(), **CALL)
-            number = made.name.rpartition("/")[2]
-            await client.update_crypto_key_primary_version(name=KEY, crypto_key_version_id=number, **CALL)
-
-    async def set_state(self, number: int, state: int) -> None:
-        """Enable or disable a version."""
-        async with client_of(self.address) as client:
-            version = CryptoKeyVersion(name=version_name(number), state=state)
-            mask = FieldMask(paths=["state"])
-            await client.update_crypto_key_version(crypto_key_version=version, update_mask=mask, **CALL)
-
-    def go(self) -> None:
-        """kill -9."""
-        self._process.__exit__()
-
-    def come_back(self) -> None:
-        """Serve again, with the same keys."""
-        self._process = EmulatorProcess(self._folder, "--key", KEY, "--port", self.address.partition(":")[2])
 
 
 @pytest.fixture
@@ -104,58 +69,6 @@ def onboarding(**fields: Any) -> tenants_pb2.OnboardRequest:
 async def onboard(stack: TenantStack, request: tenants_pb2.OnboardRequest) -> tenants_pb2.OnboardResponse:
     answer: tenants_pb2.OnboardResponse = await stack.stub.Onboard(request, metadata=stack.as_admin, timeout=60)
     return answer
-
-
-async def put_credentials(stack: TenantStack, warehouse: Warehouse, tenant_id: str, *secrets: str) -> None:
-    """Rows of `cloud_credentials` with these secrets, named by their numbers; one of "" is erased."""
-    spec = NOW.tables["cloud_credentials"]
-    rows: list[Record] = []
-    for number, secret in enumerate(secrets):
-        encrypted = await stack.cipher.encrypt_value(secret, credential_context(tenant_id, f"id_{number}"))
-        rows.append(
-            {
-                "credential_id": f"id_{number}",
-                "tenant_id": tenant_id,
-                "name": f"name_{number}",
-                "kind": "generic_token",
-                "version": 1,
-                "ciphertext": encrypted.ciphertext if secret else b"",
-                "kms_key_version": encrypted.key_version,
-                "create_time": SystemClock().now(),
-            }
-        )
-    await execute(warehouse, insert_statement(TableRef(tenant_id, "cloud_credentials"), spec, rows))
-
-
-async def execute(warehouse: Warehouse, statement: Statement) -> None:
-    await Effects(warehouse, SystemClock()).run(f"test_{uuid.uuid4().hex}", statement)
-
-
-async def write_key(warehouse: Warehouse, tenant_id: str, encrypted: Encrypted) -> None:
-    """Put this in place of every ciphertext of `api_keys`."""
-    sql = f"UPDATE `{tenant_id}.api_keys` SET ciphertext = @ciphertext, kms_key_version = @key_version WHERE TRUE"
-    parameters = (
-        Parameter("ciphertext", "BYTES", encrypted.ciphertext),
-        Parameter("key_version", "STRING", encrypted.key_version),
-    )
-    await execute(warehouse, Statement(sql, parameters))
-
-
-async def key_row(warehouse: Warehouse, tenant_id: str) -> Row:
-    (row,) = await warehouse.list_rows(TableRef(tenant_id, "api_keys"))
-    return row
-
-
-async def credentials(stack: TenantStack, warehouse: Warehouse, tenant_id: str) -> dict[str, str]:
-    """What the credentials' ciphertexts decrypt to, by row."""
-    rows = await warehouse.list_rows(TableRef(tenant_id, "cloud_credentials"))
-    return {
-        str(row["credential_id"]): await stack.cipher.decrypt_value(
-            ciphertext, credential_context(tenant_id, str(row["credential_id"]))
-        )
-        for row in rows
-        if isinstance(ciphertext := row["ciphertext"], bytes) and ciphertext
-    }
 
 
 async def audited(warehouse: Warehouse, tenant_id: str) -> list[tuple[str, object]]:
