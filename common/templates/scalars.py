@@ -77,7 +77,11 @@ def _number(value: object) -> int | Decimal | None:
     if isinstance(value, int) and -(2**63) <= value < 2**63:
         return value
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite() or abs(number) >= _NUMERIC_LIMIT or number != number.quantize(_SMALLEST, context=_EXACT):
+    if (
+        not number.is_finite()
+        or number.copy_abs() >= _NUMERIC_LIMIT
+        or number != number.quantize(_SMALLEST, context=_EXACT)
+    ):
         raise ValueError("must be a number of at most 29 digits before the point and 9 after it")
     return number
 
