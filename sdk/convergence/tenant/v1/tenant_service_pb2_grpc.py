@@ -135,8 +135,9 @@ class TenantServiceServicer:
         """Creates a tenant: one dataset of its name, its metadata tables, an API key that is shown this once, and a dry run that proves
         all of it. Needs an admin key.
 
-        The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included;
-        an onboarding that was cut off is completed by calling again. A tenant that exists gives ALREADY_EXISTS and nothing is touched.
+        The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included, until
+        the tenant is 24 h old; an onboarding that was cut off is completed by calling again, at any time. A tenant that exists gives
+        ALREADY_EXISTS and nothing is touched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,7 +241,8 @@ class TenantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditRecords(self, request, context):
-        """Lists what was done to a tenant by this service, and by whom.
+        """Lists what was done to a tenant by this service, and by whom: every call that changed it or showed a secret of it, or would have
+        but failed. Not reads, not calls that were refused before they began, and not runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

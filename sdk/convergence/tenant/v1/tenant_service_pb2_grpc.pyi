@@ -42,8 +42,9 @@ class TenantServiceStub:
     """Creates a tenant: one dataset of its name, its metadata tables, an API key that is shown this once, and a dry run that proves
     all of it. Needs an admin key.
 
-    The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included;
-    an onboarding that was cut off is completed by calling again. A tenant that exists gives ALREADY_EXISTS and nothing is touched.
+    The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included, until
+    the tenant is 24 h old; an onboarding that was cut off is completed by calling again, at any time. A tenant that exists gives
+    ALREADY_EXISTS and nothing is touched.
     """
     GetTenant: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.GetTenantRequest, _tenant_pb2.Tenant]
     """Reads a tenant's state and settings. A tenant's key reads its own tenant."""
@@ -81,7 +82,9 @@ class TenantServiceStub:
     DeleteCredential: _grpc.UnaryUnaryMultiCallable[_credential_pb2.DeleteCredentialRequest, _credential_pb2.Credential]
     """Deletes a credential: its ciphertext is erased. Answers with what was known of it."""
     ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_audit_record_pb2.ListAuditRecordsRequest, _audit_record_pb2.ListAuditRecordsResponse]
-    """Lists what was done to a tenant by this service, and by whom."""
+    """Lists what was done to a tenant by this service, and by whom: every call that changed it or showed a secret of it, or would have
+    but failed. Not reads, not calls that were refused before they began, and not runs.
+    """
     RewrapSecrets: _grpc.UnaryStreamMultiCallable[_maintenance_pb2.RewrapSecretsRequest, _maintenance_pb2.RewrapSecretsResponse]
     """Encrypts every secret anew that still lies under an older version of the KMS key, so that the version can be retired. Needs an
     admin key. Run it after the key was rotated.
@@ -100,8 +103,9 @@ class TenantServiceAsyncStub(TenantServiceStub):
     """Creates a tenant: one dataset of its name, its metadata tables, an API key that is shown this once, and a dry run that proves
     all of it. Needs an admin key.
 
-    The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included;
-    an onboarding that was cut off is completed by calling again. A tenant that exists gives ALREADY_EXISTS and nothing is touched.
+    The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included, until
+    the tenant is 24 h old; an onboarding that was cut off is completed by calling again, at any time. A tenant that exists gives
+    ALREADY_EXISTS and nothing is touched.
     """
     GetTenant: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.GetTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Reads a tenant's state and settings. A tenant's key reads its own tenant."""
@@ -139,7 +143,9 @@ class TenantServiceAsyncStub(TenantServiceStub):
     DeleteCredential: _aio.UnaryUnaryMultiCallable[_credential_pb2.DeleteCredentialRequest, _credential_pb2.Credential]  # type: ignore[assignment]
     """Deletes a credential: its ciphertext is erased. Answers with what was known of it."""
     ListAuditRecords: _aio.UnaryUnaryMultiCallable[_audit_record_pb2.ListAuditRecordsRequest, _audit_record_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
-    """Lists what was done to a tenant by this service, and by whom."""
+    """Lists what was done to a tenant by this service, and by whom: every call that changed it or showed a secret of it, or would have
+    but failed. Not reads, not calls that were refused before they began, and not runs.
+    """
     RewrapSecrets: _aio.UnaryStreamMultiCallable[_maintenance_pb2.RewrapSecretsRequest, _maintenance_pb2.RewrapSecretsResponse]  # type: ignore[assignment]
     """Encrypts every secret anew that still lies under an older version of the KMS key, so that the version can be retired. Needs an
     admin key. Run it after the key was rotated.
@@ -161,8 +167,9 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a tenant: one dataset of its name, its metadata tables, an API key that is shown this once, and a dry run that proves
         all of it. Needs an admin key.
 
-        The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included;
-        an onboarding that was cut off is completed by calling again. A tenant that exists gives ALREADY_EXISTS and nothing is touched.
+        The call can be repeated. With the same `request_id` by the same principal it yields the first answer, the same key included, until
+        the tenant is 24 h old; an onboarding that was cut off is completed by calling again, at any time. A tenant that exists gives
+        ALREADY_EXISTS and nothing is touched.
         """
 
     @_abc_1.abstractmethod
@@ -284,7 +291,9 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_record_pb2.ListAuditRecordsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_record_pb2.ListAuditRecordsResponse, _abc.Awaitable[_audit_record_pb2.ListAuditRecordsResponse]]:
-        """Lists what was done to a tenant by this service, and by whom."""
+        """Lists what was done to a tenant by this service, and by whom: every call that changed it or showed a secret of it, or would have
+        but failed. Not reads, not calls that were refused before they began, and not runs.
+        """
 
     @_abc_1.abstractmethod
     def RewrapSecrets(
