@@ -131,10 +131,11 @@ def _destinations(source: YamlSource, model: TemplateFile) -> Mapping[str, str |
             continue
         partition = step.destination.partition
         destinations[step.destination.table] = partition.column if partition else None
-        written = source.data["steps"][position]["destination"]["table"]
-        for name in set(names_in(written)) - _CONSTANT:
-            path: Path = ("steps", position, "destination", "table")
-            faults.append(Fault(path, f"{{{name}}} varies: a step publishes one table for every tenant and run"))
+        written = source.data["steps"][position]["destination"]
+        for key, texts in (("table", written["table"]), ("partition", (written.get("partition") or {}).get("column"))):
+            for name in set(names_in(texts)) - _CONSTANT:
+                path: Path = ("steps", position, "destination", key)
+                faults.append(Fault(path, f"{{{name}}} varies: a step publishes one table for every tenant and run"))
     if faults:
         raise does_not_load(source, faults)
     return destinations

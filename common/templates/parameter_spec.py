@@ -25,6 +25,7 @@ CONSTRAINTS: Mapping[str, tuple[ParameterType, ...]] = {
 }
 """Which types each constraint is for."""
 _RELATIVE_TYPES = ("date", "datetime")
+_DIGITS_OF_FLOAT = 15
 _SOME_DAY = date(2025, 11, 15)
 
 
@@ -46,7 +47,12 @@ def _text(value: object) -> object:
         return "true" if value else "false"
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return str(value) if isinstance(value, int | float | Decimal) else value
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        if len(number.as_tuple().digits) > _DIGITS_OF_FLOAT:
+            raise ValueError(f"a number of more than {_DIGITS_OF_FLOAT} digits needs quotes to keep them")
+        return f"{number:f}"
+    return str(value) if isinstance(value, int) else value
 
 
 def _default_text(value: object, info: ValidationInfo) -> object:

@@ -101,6 +101,7 @@ def test_a_good_template_loads_and_says_what_it_publishes_and_reads(load: Load) 
         ('"{domain}_daily"', "other.cost_daily", 17, "table: wildcards, decorators"),
         ('"{domain}_daily"', '"{region}"', 17, "{region} varies: a step publishes one table for every tenant and run"),
         ('"{domain}_daily"', '"{tenant_id}"', 17, "{tenant_id} varies"),
+        ("column: day, value", 'column: "{column}", value', 17, "{column} varies"),
         ("replace_partition", "replace_table", 17, "replace_partition, and nothing else, needs partition.column"),
         ("replace_partition", "append", 17, "write: Input should be"),
         ('value: "{date}"', 'value: "{date}-x"', 17, "value: Input should be a valid date"),

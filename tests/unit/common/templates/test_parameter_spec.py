@@ -80,6 +80,8 @@ def test_a_value_is_held_against_the_constraints(
         ("{type: string, max_length: 3, default: '{tenant_id}'}", "must be at most 3 characters"),
         ("{type: enum, values: [a], default: b}", "must be one of a"),
         ("{type: json, default: nope}", "must be JSON"),
+        ("{type: number, default: 12345678901234567890.123}", "default: a number of more than 15 digits needs quotes"),
+        ("{type: number, min: .nan}", "min: must be a decimal number"),
         ("{type: string, default: [a]}", "default: Input should be a valid string"),
         ("{type: datetime, default: 2025-11-15T06:00:00Z}", "without a zone"),
         ("{type: string, default: '{today}'}", "{today} stands only in the default, min or max of a date or datetime"),
@@ -130,6 +132,8 @@ def resolved(template: Template, today: date, **parameters: str) -> dict[str, st
         ("{type: json, default: '{\"a\": {}}'}", '{"a":{}}'),
         ("{type: boolean, default: yes}", "true"),
         ("{type: number, default: 0.10}", "0.1"),
+        ("{type: number, default: 0.000000001}", "0.000000001"),
+        ("{type: number, default: '12345678901234567890.123'}", "12345678901234567890.123"),
         ("{type: string, default: ''}", ""),
     ],
 )  # fmt: skip

@@ -39,7 +39,7 @@ steps:
     type: query
     sql: SELECT @date AS day
     destination:
-      {table: "{domain}_daily", write: "{mode}", partition: {column: "{column}", value: "{date}"}, clustering: ["{column}"]}
+      {table: "{domain}_daily", write: "{mode}", partition: {column: day, value: "{date}"}, clustering: ["{column}"]}
     timeout: "{n}m"
     max_attempts: "{n}"
     max_bytes_billed: "{n}GiB"
