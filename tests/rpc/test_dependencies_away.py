@@ -14,6 +14,7 @@ from common.tenants.tenant import STATE
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
+from convergence.tenant.v1 import api_key_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.local_kms import KEY, EmulatorProcess
 from tests.rpc.held_warehouse import HeldWarehouse
@@ -24,6 +25,7 @@ from tests.warehouses import LocalServer
 
 BOUND_SECONDS = 1.0
 AWAY = ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
+LET_IN = ("INVALID_ARGUMENT", "FIELD_INVALID")
 
 
 def is_away(refusal: Refusal) -> bool:
@@ -175,3 +177,37 @@ async def test_without_the_warehouse_a_good_key_is_never_called_bad(
     come_back(own_server)
     assert await until(listed, ANSWERED, seconds=10) <= {AWAY}
     assert (await stack.run(tenant_id, key)).status == run_pb2.Run.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("go", "come_back"), [(LocalServer.kill, LocalServer.start), (LocalServer.hang, LocalServer.go_on)]
+)
+async def test_without_the_warehouse_no_key_is_called_bad_or_trusted_beyond_the_bound(
+    own_server: LocalServer, tmp_path: Path, go: Callable[[LocalServer], None], come_back: Callable[[LocalServer], None]
+) -> None:
+    """Seen by calls whose fields are wrong: they are told so before the warehouse is asked, once their key is known."""
+    warehouse = own_server.connect()
+    async with tenant_stack(tmp_path, warehouse, auth_bound_seconds=BOUND_SECONDS, auth_wait_seconds=0.5) as tenants:
+        onboarded = await tenants.stub.Onboard(onboarding(), metadata=tenants.as_admin, timeout=60)
+        good, guess = onboarded.api_key, mint(onboarded.tenant_id).reveal()
+
+        def read(key: str) -> Any:
+            return tenants.stub.GetTenant(tenants_pb2.GetTenantRequest(), metadata=as_key(key), timeout=10)
+
+        def list_keys(key: str) -> Any:
+            return tenants.stub.ListKeys(api_key_pb2.ListKeysRequest(), metadata=as_key(key), timeout=10)
+
+        assert await until(lambda: read(good), LET_IN, seconds=5) == set()
+        assert await until(lambda: list_keys(good), LET_IN, seconds=5) == set()
+        go(own_server)
+        assert await until(lambda: list_keys(good), AWAY, seconds=5) == set(), "an admin scope is looked up once more"
+        assert await until(lambda: read(good), AWAY, seconds=BOUND_SECONDS + 5) <= {LET_IN}
+        for key in (good, guess, mint("nobody_at_all").reveal()):
+            assert all(map(is_away, [await refused(read(key)), await refused(list_keys(key))]))
+        assert await until(lambda: read(tenants.as_admin[0][1]), LET_IN, seconds=5) == set(), "it lies in the settings"
+
+        come_back(own_server)
+        assert await until(lambda: read(good), LET_IN, seconds=10) <= {AWAY}
+        assert await until(lambda: list_keys(good), LET_IN, seconds=10) <= {AWAY}
+        assert await until(lambda: read(guess), ("UNAUTHENTICATED", "API_KEY_INVALID"), seconds=10) <= {AWAY}
+    await warehouse.close()
