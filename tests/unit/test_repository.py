@@ -19,7 +19,9 @@ MAX_LINES = 320
 SHIPPED = ("common/", "tenant_service/", "pipeline_service/", "local_stack/", "sdk/")
 GENERATED = re.compile(r"_pb2(_grpc)?\.pyi?$")
 SECRETIVE = re.compile(r"digest|token|key_hash")
-GUARDED = re.compile(r"common/(api_keys/|rpc/auth|authentication)|local_stack/(kms|warehouse)/server")
+GUARDED = re.compile(
+    r"common/(api_keys/|rpc/auth|authentication)|tenant_service/\w*key|local_stack/(kms|warehouse)/server"
+)
 """Where presented keys and tokens are compared with known ones."""
 
 
