@@ -53,7 +53,9 @@ def held(warehouse: Warehouse) -> HeldWarehouse:
 
 @pytest.fixture
 async def stack(held: HeldWarehouse, kms: Kms, tmp_path: Path) -> AsyncIterator[TenantStack]:
-    async with tenant_stack(tmp_path, cast("Warehouse", held), kms_address=kms.address) as running:
+    async with tenant_stack(
+        tmp_path, cast("Warehouse", held), kms_address=kms.address, kms_timeout_seconds=2
+    ) as running:
         yield running
 
 
