@@ -153,6 +153,32 @@ async def test_an_attempt_that_died_after_publishing_is_completed_with_the_outco
     assert len(lab.warehouse.records("dq_results")) == 1
 
 
+async def test_outcomes_whose_record_comes_through_late_stand_against_those_measured_again(
+    lab: Lab, temporal_address: str
+) -> None:
+    lab.warehouse.tables[f"{lab.tenant_id}.dq_results"] = []
+    record = lab.warehouse.held["load_checks_1"]
+    measured: list[bool] = []
+
+    def measure(_: object) -> dict[str, object]:
+        measured.append(not measured)
+        if len(measured) > 1:
+            record.set()  # after the second attempt has found nothing recorded
+        return {"passed": measured[-1], "failing_rows": 0, "observed": None, "expected": None}
+
+    lab.warehouse.measures["measure once"] = measure
+    record.clear()
+    async with lab.worker():
+        started = await lab.start(plan(lab.tenant_id, query_step(lab.tenant_id, checks=(check("once"),))))
+        await lab.warehouse.began["load_checks_1"].wait()
+    async with lab.worker(await connect(temporal_address, namespace="default")):
+        run = await lab.end_of(started)
+    assert measured == [True, False]
+    assert run.state.status is RunStatus.COMPLETE
+    assert run.state.steps[0].checks[0].passed
+    assert [row["passed"] for row in lab.warehouse.records("dq_results")] == [True]
+
+
 async def test_a_run_shows_its_terminal_state_only_once_it_is_recorded(lab: Lab) -> None:
     lab.warehouse.held["end_1"].clear()
     async with lab.worker():
