@@ -86,7 +86,7 @@ def wire(
     verifier = open_verifier(settings, warehouse, directory, usage, clock)
     keys = KeyStore(warehouse)
     changes = KeyChanges(effects, clock, verifier.forget)
-    minting = Minting(keys=keys, changes=changes, cipher=cipher)
+    minting = Minting(keys=keys, changes=changes, cipher=cipher, clock=clock)
     policy = RotationPolicy(max_age_days=settings.key_max_age_days, clock=clock)
     credentials = CredentialStore(warehouse)
     credential_changes = CredentialChanges(effects, clock)

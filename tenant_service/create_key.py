@@ -80,5 +80,4 @@ class CreateKey:
         turn.about(key_id)
         effect_id = f"create_key_{tenant_id}_{turn.act_id}"
         details = await self._minting.obtain(effect_id, tenant_id, key_id, wish, principal=caller.principal)
-        caller.require_scopes(details.record.scopes)  # whosever row the digits of the request id hit on
-        return CreatedKey(await self._minting.in_clear(details), self._policy.view(details))
+        return CreatedKey(await self._minting.in_clear(caller, details), self._policy.view(details))

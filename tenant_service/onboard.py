@@ -110,7 +110,7 @@ class Onboard:
         """The tenant's first key: one, however often and by however many at the same time its onboarding is repeated."""
         effect_id, wish = f"onboard_{tenant_id}_{claim}_key", KeyWish("onboarding", self._template.scopes)
         details = await self._minting.obtain(effect_id, tenant_id, key_id_of(claim), wish, principal=caller.principal)
-        return await self._minting.in_clear(details)
+        return await self._minting.in_clear(caller, details)
 
     async def _make_ready(
         self, caller: Caller, tenant: TenantRecord, request: RequestDigests, sources: Sources

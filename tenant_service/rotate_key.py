@@ -135,8 +135,7 @@ class RotateKey:
         old = next((key for key in keys.values() if key.superseded_by == new_key_id), None)
         if new is None or old is None:
             raise Terminal("A key is missing although its rotation is done")
-        caller.require_scopes(new.record.scopes)  # who repeats the request may be another than who made it
-        return RotatedKey(await self._minting.in_clear(new), self._policy.view(new), self._policy.view(old))
+        return RotatedKey(await self._minting.in_clear(caller, new), self._policy.view(new), self._policy.view(old))
 
     async def _by_id(self, tenant_id: str) -> "_KeysById":
         return {key.key_id: key for key in await self._keys.details(tenant_id)}

@@ -1,11 +1,20 @@
 """A leaked key in its grace period: what its holder cannot do any more, with whatever else leaked with it."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
+import pytest
+
+from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1 import api_key_pb2 as pb2
 from convergence.tenant.v1 import audit_record_pb2, credential_pb2
-from tests.rpc.key_calls import TIMEOUT_SECONDS, KeyCalls, new_request_id, seconds
+from tests.local_kms import emulator
+from tests.rpc.held_warehouse import HeldWarehouse
+from tests.rpc.key_calls import TIMEOUT_SECONDS, KeyCalls, new_request_id, new_tenant, seconds
 from tests.rpc.statuses import refused
+from tests.rpc.tenant_stack import tenant_stack
 
 
 async def test_it_cannot_mint_rotate_revoke_or_read_what_is_told_of_secrets(keys: KeyCalls) -> None:
@@ -42,6 +51,33 @@ async def test_it_cannot_have_an_answer_again_even_its_own(keys: KeyCalls) -> No
     )
     for refusal in await asyncio.gather(*map(refused, calls)):
         assert (refusal.code, refusal.reason) == ("PERMISSION_DENIED", "SCOPE_MISSING")
+
+
+@pytest.mark.parametrize("way", ["create", "rotate"])
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [("revoke", ("UNAUTHENTICATED", "API_KEY_INVALID")), ("rotate", ("PERMISSION_DENIED", "SCOPE_MISSING"))],
+)
+async def test_it_is_not_told_of_a_key_that_it_was_making_when_it_was_stopped(
+    warehouse: Warehouse, tmp_path: Path, way: str, end: str, told: tuple[str, str]
+) -> None:
+    held = HeldWarehouse(warehouse, part=f"{way}_key_")
+    async with (
+        emulator(tmp_path / "kms") as kms_address,
+        tenant_stack(tmp_path, warehouse, kms_address=kms_address) as stack,
+        tenant_stack(tmp_path, cast("Warehouse", held), kms_address=kms_address) as slow_stack,
+    ):
+        keys = await new_tenant(stack, warehouse)
+        other = await keys.create(keys.admin)
+        slow = replace(keys, stack=slow_stack)
+        held.hold()
+        making = slow.create(keys.own) if way == "create" else slow.rotate(keys.own, other.key.key_id)
+        ended = asyncio.ensure_future(refused(making))
+        await held.waiting.wait()
+        await getattr(keys, end)(keys.admin, keys.key_id)
+        held.release()
+        refusal = await ended
+        assert (refusal.code, refusal.reason) == told
 
 
 async def test_once_expired_or_revoked_it_is_nobodys_key(keys: KeyCalls) -> None:
