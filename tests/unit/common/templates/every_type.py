@@ -31,6 +31,11 @@ steps:
     max_attempts: "{count}"
     checks:
       - {type: reconcile, measure: "SUM({column})", with: "SELECT SUM({column}) FROM {source} WHERE day = @date AND x = '{text}'"}
+      - {type: accepted_values, column: k, values: ["{kind}", "{text}", fixed]}
+      - {type: range, column: n, min: "{count}", max: "{ratio}"}
+      - {type: row_count, min: "{count}", max_change: 0.5}
+      - {type: relationships, column: s, to: "{source}", field: "{column}"}
+      - {type: expression, sql: "text = '{text}' OR amount > @count"}
 """.replace("AS amount,", "AS amount, day,")
 
 
