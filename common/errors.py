@@ -38,14 +38,16 @@ from dataclasses import dataclass
 class ConvergenceError(Exception):
     """Root of the tree.
 
-    `reason` is a name of `convergence.errors.v1.ErrorReason`; `message` is one sentence for the caller; `metadata` goes into ErrorInfo.
+    `reason` is a name of `convergence.errors.v1.ErrorReason`; `message` is one sentence for the caller, by default the class's `text`;
+    `metadata` goes into ErrorInfo.
     """
 
     reason = "INTERNAL"
+    text = "An internal error occurred"
 
-    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: str | None = None, *, metadata: Mapping[str, str] | None = None) -> None:
+        self.message = self.text if message is None else message
+        super().__init__(self.message)
         self.metadata: dict[str, str] = dict(metadata or {})
 
 
@@ -94,9 +96,7 @@ class Unauthenticated(ConvergenceError):
     """No key or one that does not hold, whatever the cause."""
 
     reason = "API_KEY_INVALID"
-
-    def __init__(self) -> None:
-        super().__init__("A valid API key is required in the metadata key x-api-key")
+    text = "A valid API key is required in the metadata key x-api-key"
 
 
 class PermissionDenied(ConvergenceError):
@@ -107,18 +107,14 @@ class AdminOnly(PermissionDenied):
     """A tenant's key on an admin's method."""
 
     reason = "ADMIN_ONLY"
-
-    def __init__(self) -> None:
-        super().__init__("This method needs an admin key")
+    text = "This method needs an admin key"
 
 
 class TenantMismatch(PermissionDenied):
     """The request names another tenant than the key's. Says nothing of whether that tenant exists."""
 
     reason = "TENANT_MISMATCH"
-
-    def __init__(self) -> None:
-        super().__init__("The API key belongs to another tenant")
+    text = "The API key belongs to another tenant"
 
 
 class ScopeMissing(PermissionDenied):
@@ -138,18 +134,14 @@ class RunNotFound(NotFound):
     """No such run, or another tenant's: the same bytes for both, so the id is not repeated."""
 
     reason = "RUN_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("No such run")
+    text = "No such run"
 
 
 class TenantNotFound(NotFound):
     """No such tenant; only an admin can get this."""
 
     reason = "TENANT_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("No such tenant")
+    text = "No such tenant"
 
 
 class TemplateNotFound(NotFound):
@@ -168,18 +160,14 @@ class KeyNotFound(NotFound):
     """No such API key of this tenant."""
 
     reason = "KEY_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("The tenant has no such API key")
+    text = "The tenant has no such API key"
 
 
 class CredentialNotFound(NotFound):
     """No such credential of this tenant."""
 
     reason = "CREDENTIAL_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("The tenant has no such credential")
+    text = "The tenant has no such credential"
 
 
 class AlreadyExists(ConvergenceError):
@@ -212,27 +200,21 @@ class TenantNotReady(FailedPrecondition):
     """The tenant's onboarding has not finished."""
 
     reason = "TENANT_NOT_READY"
-
-    def __init__(self) -> None:
-        super().__init__("The tenant's onboarding has not finished")
+    text = "The tenant's onboarding has not finished"
 
 
 class TenantSuspended(FailedPrecondition):
     """No new runs for this tenant."""
 
     reason = "TENANT_SUSPENDED"
-
-    def __init__(self) -> None:
-        super().__init__("The tenant is suspended")
+    text = "The tenant is suspended"
 
 
 class TenantInUse(FailedPrecondition):
     """The tenant is ready: what is stopped now starts again at once."""
 
     reason = "TENANT_IN_USE"
-
-    def __init__(self) -> None:
-        super().__init__("The tenant is in use: suspend it first")
+    text = "The tenant is in use: suspend it first"
 
 
 class SourceNotGranted(FailedPrecondition):
@@ -251,18 +233,14 @@ class DecryptionFailed(FailedPrecondition):
     """A stored secret was altered, moved, or written under another key. Terminal."""
 
     reason = "DECRYPTION_FAILED"
-
-    def __init__(self) -> None:
-        super().__init__("A stored secret cannot be decrypted; an operator has to act")
+    text = "A stored secret cannot be decrypted; an operator has to act"
 
 
 class TenantSchemaConflict(FailedPrecondition):
     """A metadata table of the tenant has a column of another type than it should have."""
 
     reason = "TENANT_SCHEMA_CONFLICT"
-
-    def __init__(self) -> None:
-        super().__init__("A metadata table of the tenant is not as it should be; an operator has to act")
+    text = "A metadata table of the tenant is not as it should be; an operator has to act"
 
 
 class KeyNotActive(FailedPrecondition):
@@ -278,9 +256,7 @@ class KeyAmbiguous(FailedPrecondition):
     """An admin rotates without naming a key, and not exactly one is active."""
 
     reason = "KEY_AMBIGUOUS"
-
-    def __init__(self) -> None:
-        super().__init__("The tenant has not exactly one active API key: name the one to rotate")
+    text = "The tenant has not exactly one active API key: name the one to rotate"
 
 
 class CredentialUnusable(FailedPrecondition):
@@ -300,18 +276,14 @@ class RotationInProgress(Aborted):
     """Another rotation of the same key won."""
 
     reason = "ROTATION_IN_PROGRESS"
-
-    def __init__(self) -> None:
-        super().__init__("Another rotation of this API key has won; exactly one new key exists")
+    text = "Another rotation of this API key has won; exactly one new key exists"
 
 
 class ConcurrentChange(Aborted):
     """Another call changed the same thing meanwhile."""
 
     reason = "CONCURRENT_CHANGE"
-
-    def __init__(self) -> None:
-        super().__init__("Another call changed the same thing meanwhile; this one may be repeated")
+    text = "Another call changed the same thing meanwhile; this one may be repeated"
 
 
 class Unavailable(ConvergenceError):

@@ -1,5 +1,6 @@
 """Checking a request's fields: collects every violation, so that a caller learns of all of them at once."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -38,6 +39,11 @@ class Fields:
         """Check an optional request id."""
         self.check("request_id", value, request_id_problem)
 
+    def pattern(self, field: str, value: str, pattern: re.Pattern[str]) -> None:
+        """Check that the whole value matches."""
+        if not pattern.fullmatch(value):
+            self.violation(field, f"must match {pattern.pattern}")
+
     def text(self, field: str, value: str, *, max_characters: int) -> None:
         """Check a text for people, which may be left out."""
         if len(value) > max_characters or not value.isprintable():
@@ -50,6 +56,13 @@ class Fields:
                 parse_day(value)
         except ValueError as error:
             self.violation(field, str(error))
+
+    def optional_days(self, start_date: str, end_date: str) -> None:
+        """Check the first and last of some days, inclusive, either of which may be left out."""
+        self.optional_day("start_date", start_date)
+        self.optional_day("end_date", end_date)
+        if start_date and end_date and end_date < start_date:
+            self.violation("end_date", "must not be before start_date")
 
     def optional_time(self, field: str, value: WireTime | None) -> datetime | None:
         """Check a time that may be left out. The time in UTC, cut to microseconds."""

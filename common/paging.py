@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from common.digest import short_digest
@@ -15,6 +16,7 @@ Key = tuple[str, ...]
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+_NOT_OURS = "is no token of an earlier answer to the same request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,19 @@ class PageRequest:
     def token_after(self, key: Key) -> str:
         """The token of the page that begins after `key`."""
         return base64.urlsafe_b64encode(json.dumps([self.bound_to, *key]).encode()).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a list that is ordered by time and, within one, by id."""
+
+    time: datetime
+    item_id: str
+
+    @property
+    def key(self) -> Key:
+        """The place as a token keeps it."""
+        return self.time.isoformat(), self.item_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +65,23 @@ def page_request(
     if page_token:
         after = _key_in(page_token, bound)
         if after is None or len(after) != key_length:
-            fields.violation("page_token", "is no token of an earlier answer to the same request")
+            fields.violation("page_token", _NOT_OURS)
     return PageRequest(page_size or DEFAULT_PAGE_SIZE, after, bound)
+
+
+def place_after(fields: Fields, request: PageRequest) -> Place | None:
+    """Where the page before ended, in a list with a Place for every item (`key_length` 2); None for the first page."""
+    if request.after is None:
+        return None
+    time, item_id = request.after
+    try:
+        place = Place(datetime.fromisoformat(time), item_id)
+    except ValueError:
+        place = None
+    if place is None or place.time.tzinfo != UTC:
+        fields.violation("page_token", _NOT_OURS)
+        return None
+    return place
 
 
 def cut_page(items: Iterable[T], request: PageRequest, key: Callable[[T], Key]) -> Page[T]:

@@ -7,11 +7,11 @@ the name; and runs, whose record is the table `pipeline_runs`.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from common.audit import AUDIT_TABLE
 from common.fields import Fields, WireTime
-from common.paging import Page, PageRequest, page_request
+from common.paging import Page, Place, page_request, place_after
 from common.rpc.caller import Caller
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
 from tenant_service.get_tenant import require_tenant
@@ -36,13 +36,10 @@ class AuditRecord:
     reason: str
     correlation_id: str
 
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A record's place in the list."""
-
-    attempt_time: datetime
-    audit_id: str
+    @property
+    def place(self) -> Place:
+        """Its place in the list."""
+        return Place(self.attempt_time, self.audit_id)
 
 
 class ListAuditRecords:
@@ -73,7 +70,7 @@ class ListAuditRecords:
             fields.violation("end_time", "must be later than start_time")
         bound_to = ["audit_records", tenant_id, start_time, end_time]
         request = page_request(fields, page_size=page_size, page_token=page_token, bound_to=bound_to, key_length=2)
-        after = _place_after(fields, request)
+        after = place_after(fields, request)
         fields.require_valid()
         caller.require_tenant(tenant_id)
         tenant = await require_tenant(self._warehouse, tenant_id)
@@ -87,28 +84,11 @@ class ListAuditRecords:
         finally:
             await stream.close()
         page = records[: request.size]
-        return Page(page, request.token_after(_key(page[-1])) if len(records) > request.size else "")
-
-
-def _key(record: AuditRecord) -> tuple[str, str]:
-    return record.attempt_time.isoformat(), record.audit_id
-
-
-def _place_after(fields: Fields, request: PageRequest) -> _Place | None:
-    if request.after is None:
-        return None
-    attempt_time, audit_id = request.after
-    try:
-        place = _Place(datetime.fromisoformat(attempt_time), audit_id)
-    except ValueError:
-        place = None
-    if place is None or place.attempt_time.tzinfo != UTC:
-        fields.violation("page_token", "is no token of an earlier answer to the same request")
-    return place
+        return Page(page, request.token_after(page[-1].place.key) if len(records) > request.size else "")
 
 
 def _statement(
-    table: TableRef, since: datetime, until: datetime | None, after: _Place | None, *, limit: int
+    table: TableRef, since: datetime, until: datetime | None, after: Place | None, *, limit: int
 ) -> Statement:
     """`since`, `until` and `after` bound the partition column `create_time` itself, so that no other partition is read."""
     conditions = ["phase = 'ATTEMPT'", "create_time >= @since"]
@@ -118,8 +98,8 @@ def _statement(
         parameters.append(Parameter("until", "TIMESTAMP", until))
     if after is not None:
         conditions.append("create_time <= @after_time AND (create_time < @after_time OR audit_id < @after_id)")
-        parameters.append(Parameter("after_time", "TIMESTAMP", after.attempt_time))
-        parameters.append(Parameter("after_id", "STRING", after.audit_id))
+        parameters.append(Parameter("after_time", "TIMESTAMP", after.time))
+        parameters.append(Parameter("after_id", "STRING", after.item_id))
     return Statement(
         "SELECT begun.audit_id, begun.create_time AS attempt_time, begun.method, begun.principal, "
         "COALESCE(ended.resource, begun.resource) AS resource, begun.correlation_id, "

@@ -27,6 +27,7 @@ from tests.temporal import DevServer
 from tests.warehouses import LocalServer
 
 _PROCESS = re.compile(r"\b[0-9]+@[A-Za-z0-9_.-]+")
+_TRACE = re.compile(r'"stackTrace": "(?:[^"\\]|\\.)*"')
 _WHOSE = "0@recorded"
 """Stands for the process and the machine that a history names."""
 
@@ -101,7 +102,7 @@ class Recorder:
         for workflow_id, kind in found.items():
             history = await self._client.get_workflow_handle(workflow_id).fetch_history()
             text = json.dumps({"workflow_id": workflow_id, **history.to_json_dict()})
-            anonymous = _PROCESS.sub(_WHOSE, text)
+            anonymous = _TRACE.sub('"stackTrace": ""', _PROCESS.sub(_WHOSE, text))
             (self._folder / f"{scenario.__name__}_{kind}.json").write_text(f"{anonymous}\n")
 
 
