@@ -21,6 +21,8 @@ from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from pipeline_service.bootstrap import wired
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.temporal_connection import connect
+from tenant_service.pipeline_client import PipelineClient
+from tests.local_kms import KEY
 from tests.rpc.tenant_stack import ADMIN, TenantStack, as_key
 
 DAY = "2025-11-15"
@@ -102,6 +104,7 @@ class PipelineStack:
     stub: Any
     warehouse: Warehouse
     tenants: TenantStack
+    address: str
 
     async def onboard(self, *, export: bool = True) -> tuple[str, Any]:
         """A new tenant, which may read an export of three rows, and the metadata of its key."""
@@ -161,7 +164,8 @@ def configs_with(folder: Path, templates: Mapping[str, str]) -> Path:
 async def pipeline_stack(
     folder: Path, warehouse: Warehouse, tenants: TenantStack, temporal_address: str, **options: Any
 ) -> AsyncIterator[PipelineStack]:
-    """Start PipelineService with the templates of these tests; stop it. `options` go before the settings here."""
+    """Start PipelineService with the templates of these tests, which `tenants` then asks to cancel runs; stop it. `options` go before the
+    settings here."""
     configs_dir = options.pop("configs_dir", None) or configs_with(folder, TEMPLATES)
     settings = PipelineServiceSettings(
         _env_file=None,
@@ -169,6 +173,7 @@ async def pipeline_stack(
         **{
             "listen_address": "127.0.0.1:0",
             "project": "local",
+            "GCP_KMS_KEY_NAME": KEY,
             "admin_key_hashes": (digest_of(ADMIN),),
             "temporal_task_queue": uuid.uuid4().hex,
             "shutdown_grace_seconds": 0,
@@ -176,10 +181,15 @@ async def pipeline_stack(
         },
     )
     client = await connect(temporal_address, namespace="default")
-    async with wired(settings, warehouse=warehouse, client=client, clock=SystemClock()) as server:
+    async with wired(
+        settings, warehouse=warehouse, cipher=tenants.cipher, client=client, clock=SystemClock()
+    ) as server:
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                yield PipelineStack(PipelineServiceStub(channel), warehouse, tenants)
+            address = f"127.0.0.1:{server.port}"
+            async with grpc.aio.insecure_channel(address) as channel:
+                tenants.runner.canceller = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
+                yield PipelineStack(PipelineServiceStub(channel), warehouse, tenants, address)
         finally:
+            tenants.runner.canceller = None
             await server.stop()
