@@ -50,7 +50,24 @@ class Size:
         return _columns(self.name, f"{self.megabytes:.1f} MB", "-", "-", bound)
 
 
-Finding = Ratio | Size
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """What one thing takes within a process, in seconds."""
+
+    name: str
+    seconds: float
+    bound: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps its bound."""
+        return self.seconds < self.bound
+
+    def __str__(self) -> str:
+        return _columns(self.name, f"{self.seconds * 1e6:.1f} us", "-", "-", f"{self.bound * 1e6:.0f} us")
+
+
+Finding = Ratio | Size | Duration
 
 
 def line(finding: Finding, *, judged: bool) -> str:
