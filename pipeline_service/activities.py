@@ -1,4 +1,7 @@
-"""What the engine calls: a step, and the two ends of a run's record. Heartbeats, and translates failures."""
+"""What the engine calls: a step, and the two ends of a run's record. Heartbeats, and translates failures.
+
+Without their causes: the engine keeps the text of every cause in its history, and a vendor's may quote rows or hold a token.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +48,7 @@ class Activities:
                 await self._steps.run(attempt)
                 await self._records.add_attempt(attempt, start_time=start_time, error=None)
                 return attempt.result()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
                 described = as_run_error(error)
                 _log.warning(
                     "step attempt failed",
@@ -58,7 +61,7 @@ class Activities:
                 with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
                     await self._records.add_attempt(attempt, start_time=start_time, error=described)
                 repeat = may_pass(error) and attempt.number < task.step.max_attempts
-                raise as_application_error(described, attempt.result(), repeat=repeat) from error
+                raise as_application_error(described, attempt.result(), repeat=repeat) from None
 
     @activity.defn
     async def begin_run(self, run: Run) -> None:
@@ -90,8 +93,8 @@ def others_go_on() -> bool:
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
-    except Exception as error:
-        raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error)) from error
+    except Exception as error:  # noqa: BLE001 - likewise
+        raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error)) from None
 
 
 @asynccontextmanager

@@ -11,11 +11,14 @@ from temporalio.client import Client
 
 from common.authentication import open_directory, open_tenants, open_usage, open_verifier
 from common.clock import Clock, SystemClock
+from common.credentials.store import CredentialStore
+from common.encryption.cipher import Cipher
+from common.encryption.kms import connect
 from common.rpc.server import Server
 from common.templates.catalog import Catalog
 from common.tenants.tenant import MARK
 from common.tenants.tenants import Tenants
-from common.warehouse.open import open_warehouse
+from common.warehouse.open import open_accounts, open_warehouse
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
@@ -31,6 +34,7 @@ from pipeline_service.run_pipeline import RunPipeline
 from pipeline_service.run_template import RunTemplate
 from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
+from pipeline_service.steps.accounts import StepAccounts, TenantAccounts
 from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
@@ -51,13 +55,16 @@ async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Se
     async with AsyncExitStack() as stack:
         warehouse = open_warehouse(settings)
         stack.push_async_callback(warehouse.close)
+        cipher = connect(settings)
+        stack.push_async_callback(cipher.close)
         client = await open_client(settings)
-        yield await stack.enter_async_context(wired(settings, warehouse=warehouse, client=client, clock=SystemClock()))
+        server = wired(settings, warehouse=warehouse, cipher=cipher, client=client, clock=SystemClock())
+        yield await stack.enter_async_context(server)
 
 
 @asynccontextmanager
 async def wired(
-    settings: PipelineServiceSettings, *, warehouse: Warehouse, client: Client, clock: Clock
+    settings: PipelineServiceSettings, *, warehouse: Warehouse, cipher: Cipher, client: Client, clock: Clock
 ) -> AsyncIterator[Server]:
     """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both."""
     schemas = settings.configs_dir / "metadata" / "schemas"
@@ -84,7 +91,13 @@ async def wired(
             )
             services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
         if settings.role != "api":
-            activities = _activities(tenants=tenants, records=records, warehouse=warehouse, clock=clock)
+            activities = _activities(
+                tenants=tenants,
+                records=records,
+                warehouse=warehouse,
+                accounts=StepAccounts(warehouse, _tenant_accounts(settings, warehouse, cipher)),
+                clock=clock,
+            )
             await stack.enter_async_context(
                 working(
                     client,
@@ -118,10 +131,25 @@ async def _watched_catalog(configs_dir: Path) -> AsyncIterator[Catalog]:
             await reloading
 
 
-def _activities(*, tenants: Tenants, records: Records, warehouse: Warehouse, clock: Clock) -> Activities:
+def _tenant_accounts(settings: PipelineServiceSettings, warehouse: Warehouse, cipher: Cipher) -> TenantAccounts | None:
+    """None for the local warehouse, which knows no accounts."""
+    warehouses = open_accounts(settings)
+    if warehouses is None:
+        return None
+    return TenantAccounts(
+        warehouses=warehouses,
+        credentials=CredentialStore(warehouse),
+        cipher=cipher,
+        token_uris=settings.credential_token_uris,
+    )
+
+
+def _activities(
+    *, tenants: Tenants, records: Records, warehouse: Warehouse, accounts: StepAccounts, clock: Clock
+) -> Activities:
     checks = Checks(warehouse, records, clock)
     steps = StepExecutor(
-        query=QueryExecutor(warehouse, checks, clock), dq=DqExecutor(warehouse, checks), tenants=tenants
+        query=QueryExecutor(warehouse, accounts, checks, clock), dq=DqExecutor(warehouse, checks), tenants=tenants
     )
     return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
 

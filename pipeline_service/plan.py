@@ -104,13 +104,14 @@ class PlanTable:
 
 @dataclass(frozen=True, slots=True)
 class PlanQuery:
-    """What a query step stages and publishes."""
+    """What a query step stages and publishes. `credential` is a name and never more; plans of earlier releases lack it."""
 
     select: PlanStatement
     destination: PlanTable
     write: Write
     clustering: tuple[str, ...]
     max_bytes_billed: int | None
+    credential: str | None = None
 
     @classmethod
     def of(cls, resolved: ResolvedQuery) -> "PlanQuery":
@@ -121,6 +122,7 @@ class PlanQuery:
             resolved.write,
             resolved.clustering,
             resolved.max_bytes_billed,
+            resolved.credential,
         )
 
 

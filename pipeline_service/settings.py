@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from common.credentials.settings import CredentialSettings
+from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import PlaintextEndpoint
 from common.templates.settings import ConfigsSettings
@@ -11,7 +13,9 @@ from common.warehouse.settings import WarehouseSettings
 from pipeline_service.temporal_settings import TemporalSettings
 
 
-class PipelineServiceSettings(ServerSettings, AuthSettings, WarehouseSettings, ConfigsSettings, TemporalSettings):
+class PipelineServiceSettings(
+    ServerSettings, AuthSettings, WarehouseSettings, KmsSettings, CredentialSettings, ConfigsSettings, TemporalSettings
+):
     """Everything that PipelineService can be told."""
 
     listen_address: PlaintextEndpoint = "127.0.0.1:50052"

@@ -26,7 +26,7 @@ def may_pass(error: BaseException) -> bool:
 def as_run_error(error: BaseException) -> RunError:
     """What a run or a record says of an error. One that nobody foresaw gets an id that the log has, never its own text."""
     match error:
-        case Transient() | Unavailable():
+        case Transient():
             return RunError("DEPENDENCY_UNAVAILABLE", "The warehouse was away or busy")
         case ObjectNotFound() | ObjectExists() | PreconditionLost():
             return RunError("STATEMENT_FAILED", error.message)

@@ -59,13 +59,15 @@ class ResolvedTable:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuery:
-    """What a query step stages and publishes. `destination.partition` is set exactly when `write` is replace_partition."""
+    """What a query step stages and publishes. `destination.partition` is set exactly when `write` is replace_partition; `credential` names
+    the tenant's credential of the account that the SELECT runs as, None the service's own."""
 
     select: ResolvedStatement
     destination: ResolvedTable
     write: Write
     clustering: tuple[str, ...]
     max_bytes_billed: int | None
+    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

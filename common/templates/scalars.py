@@ -92,6 +92,7 @@ def _written(pattern: str) -> WithJsonSchema:
 
 
 StepId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+CredentialName = Annotated[str, Field(pattern=rf"^{PATH_NAME.pattern}$")]
 ColumnName = Annotated[str, Field(pattern=rf"^{IDENTIFIER.pattern}$")]
 TableName = Annotated[
     str,

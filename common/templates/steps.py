@@ -91,6 +91,7 @@ class _Compiler:
             write=destination.write,
             clustering=destination.clustering,
             max_bytes_billed=step.max_bytes_billed,
+            credential=step.credential,
         )
 
     def _checks(self, checks: Iterable[Check], path: Path) -> Iterator[ResolvedCheck]:

@@ -14,7 +14,7 @@ from common.ids import PATH_NAME
 from common.templates.check_specs import Check
 from common.templates.parameter_spec import ParameterSpec
 from common.templates.resolved import Write
-from common.templates.scalars import Bytes, ColumnName, Duration, StepId, TableName
+from common.templates.scalars import Bytes, ColumnName, CredentialName, Duration, StepId, TableName
 from common.templates.strict import Strict
 
 
@@ -69,6 +69,8 @@ class QueryStep(_Step):
     destination: DestinationSpec
     max_bytes_billed: Bytes | None = None
     """The query fails instead of billing more than this, for example 10GiB."""
+    credential: CredentialName | None = None
+    """A credential of the tenant, of the kind gcp_service_account: the query runs as that account. Without one it runs as the service's."""
 
 
 class DqStep(_Step):

@@ -1,5 +1,6 @@
 """Opens the warehouse that the settings choose. An adapter is imported only then: a production install has no pyarrow."""
 
+from common.credentials.accounts import AccountWarehouses
 from common.secret import read_secret_file
 from common.warehouse.settings import WarehouseSettings
 from common.warehouse.warehouse import Warehouse
@@ -17,6 +18,16 @@ def open_warehouse(settings: WarehouseSettings) -> Warehouse:
         raise ValueError("the local warehouse needs an address and a token")  # as the settings have checked
     token = read_secret_file(settings.warehouse_token_file)
     return LocalWarehouse(settings.warehouse_address, token, allow_plaintext=settings.allow_plaintext)
+
+
+def open_accounts(settings: WarehouseSettings) -> AccountWarehouses | None:
+    """The chosen warehouse as other accounts than our own; None for the local one, which knows none."""
+    if settings.warehouse != "bigquery":
+        return None
+    from common.warehouse.bigquery_accounts import BigQueryAccounts  # noqa: PLC0415
+
+    endpoint = f"http://{settings.bigquery_endpoint}" if settings.bigquery_endpoint else None
+    return BigQueryAccounts(project=settings.project, location=settings.location, api_endpoint=endpoint)
 
 
 def _open_bigquery(settings: WarehouseSettings) -> Warehouse:

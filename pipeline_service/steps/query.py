@@ -6,6 +6,7 @@ from common.clock import Clock
 from common.warehouse.warehouse import Destination, Job, QueryJob, ReplaceJob, Warehouse
 from pipeline_service.plan import PlanQuery
 from pipeline_service.step_errors import StepFailed
+from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, day_of
 from pipeline_service.steps.checks import Checks
 
@@ -16,13 +17,14 @@ PUBLISH_SECONDS = 300.0
 class QueryExecutor:
     """Executes `query` steps. The stage stays until the run ends, so that an attempt can follow one that died anywhere."""
 
-    def __init__(self, warehouse: Warehouse, checks: Checks, clock: Clock) -> None:
+    def __init__(self, warehouse: Warehouse, accounts: StepAccounts, checks: Checks, clock: Clock) -> None:
         self._warehouse = warehouse
+        self._accounts = accounts
         self._checks = checks
         self._clock = clock
 
     async def run(self, attempt: Attempt, query: PlanQuery) -> None:
-        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT) and what the warehouse raises. Nothing is published then."""
+        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), what StepAccounts and what the warehouse raise. Nothing is published then."""
         try:
             async with asyncio.timeout(attempt.step.timeout_seconds):
                 await self._stage(attempt, query)
@@ -50,7 +52,8 @@ class QueryExecutor:
             )
 
         patience_seconds = attempt.step.timeout_seconds + 5  # the timeout is the caller's to keep
-        result = await attempt.run_job(self._warehouse, job, deadline_seconds=patience_seconds, clock=self._clock)
+        async with self._accounts.warehouse(attempt.run.tenant_id, query.credential) as warehouse:
+            result = await attempt.run_job(warehouse, job, deadline_seconds=patience_seconds, clock=self._clock)
         attempt.stage_job_id = result.job_id
         attempt.rows_staged = result.rows
 

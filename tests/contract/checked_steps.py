@@ -19,6 +19,7 @@ from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.run import CheckOutcome, Run, RunHeader, RunState, RunStatus
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.step_result import RunRef
+from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.attempt import Attempt
 from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.query import QueryExecutor
@@ -110,7 +111,8 @@ class CheckedStep:
 
     async def execute(self, attempt: Attempt) -> Done:
         """Execute an attempt."""
-        executor = QueryExecutor(self.warehouse, Checks(self.warehouse, self.records, self._clock), self._clock)
+        checks = Checks(self.warehouse, self.records, self._clock)
+        executor = QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, self._clock)
         assert attempt.step.query is not None
         try:
             await executor.run(attempt, attempt.step.query)

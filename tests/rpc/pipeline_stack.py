@@ -162,7 +162,7 @@ def configs_with(folder: Path, templates: Mapping[str, str]) -> Path:
 
 @asynccontextmanager
 async def pipeline_stack(
-    folder: Path, warehouse: Warehouse, tenants: TenantStack, temporal_address: str, **options: Any
+    folder: Path, warehouse: Warehouse, tenants: TenantStack, temporal_address: str, /, **options: Any
 ) -> AsyncIterator[PipelineStack]:
     """Start PipelineService with the templates of these tests, which `tenants` then asks to cancel runs; stop it. `options` go before the
     settings here."""

@@ -4,6 +4,8 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,13 +24,23 @@ PAGE_ITEMS = 50
 """Datasets or tables of a page where the caller does not say."""
 
 
+@dataclass(frozen=True)
+class Call:
+    """A request: its method, the job that it is about, and its header Authorization."""
+
+    method: Method
+    job_id: str
+    authorization: str
+
+
 class BigQueryStub:
-    """A project without datasets. Serves until closed; `requests` is what was asked, by method, in order."""
+    """A project without datasets. Serves until closed; `requests` is what was asked, by method, in order, and `calls` as whom."""
 
     def __init__(self, project: str = "stub-project") -> None:
         self.project = project
         self.faults = Faults()
         self.requests: list[Method] = []
+        self.calls: list[Call] = []
         self._engine = Engine()
         self._catalog = Catalog(project, self._engine)
         self._jobs = Jobs(self._catalog, self._engine, self.faults)
@@ -49,6 +61,7 @@ class BigQueryStub:
     def answer(self, method: Method, request: "_Request") -> dict[str, Any]:
         """Raises ApiError."""
         self.requests.append(method)
+        self.calls.append(Call(method, request.job_id, request.authorization))
         if reason := self.faults.refusal(method):
             raise ApiError(reason, "A fault was injected")
         return self._methods()[method](request)
@@ -98,12 +111,17 @@ class _Request:
     """One request, parsed."""
 
     def __init__(
-        self, path: Mapping[str, str], query: Mapping[str, str], body: dict[str, Any], if_match: str | None
+        self, path: Mapping[str, str], query: Mapping[str, str], body: dict[str, Any], headers: Message
     ) -> None:
         self.path = {name: unquote(value) for name, value in path.items()}
         self.query = query
         self.body = body
-        self.if_match = if_match
+        self.if_match = headers.get("If-Match")
+        self.authorization = headers.get("Authorization", "")
+
+    @property
+    def job_id(self) -> str:
+        return self.path.get("job") or str(self.body.get("jobReference", {}).get("jobId", ""))
 
     @property
     def table(self) -> TableRef:
@@ -150,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         for verb, pattern, method in ROUTES:
             if verb == self.command and (found := pattern.fullmatch(url.path)):
-                self._answer(method, _Request(found.groupdict(), query, body, self.headers.get("If-Match")))
+                self._answer(method, _Request(found.groupdict(), query, body, self.headers))
                 return
         self._send(404, {"error": {"code": 404, "message": "no such method", "errors": []}})
 

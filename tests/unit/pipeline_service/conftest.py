@@ -23,6 +23,7 @@ from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
 from pipeline_service.run import Run
 from pipeline_service.run_id import workflow_id_for, workflow_id_of
+from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
@@ -77,7 +78,7 @@ class Lab:
         clock = SystemClock()
         checks = Checks(self.warehouse, self.records, clock)
         steps = StepExecutor(
-            query=QueryExecutor(self.warehouse, checks, clock),
+            query=QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, clock),
             dq=DqExecutor(self.warehouse, checks),
             tenants=self.tenants,
         )
