@@ -26,6 +26,8 @@ from pipeline_service.activities import Activities
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.get_run import GetRun
+from pipeline_service.get_template import GetTemplate
+from pipeline_service.list_runs import ListRuns
 from pipeline_service.list_templates import ListTemplates
 from pipeline_service.read_table import ReadTable
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
@@ -176,6 +178,8 @@ def _use_cases(
         cancel_runs=CancelRuns(
             tenants=tenants, engine=engine, requests=requests, clock=clock, settle_seconds=settle_seconds
         ),
+        list_runs=ListRuns(records, get_run),
+        get_template=GetTemplate(catalog),
         list_templates=ListTemplates(catalog),
         read_table=ReadTable(catalog, warehouse),
     )

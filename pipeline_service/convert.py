@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from common.errors import InvalidInput, Violation
 from common.paging import Page
 from common.templates.catalog import CatalogEntry
 from common.templates.parameter_spec import ParameterSpec
@@ -18,7 +19,8 @@ from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2, template_pb2
 from pipeline_service.engine import Started
 from pipeline_service.read_table import TablePage
-from pipeline_service.run import CheckOutcome, Run, RunError, Step
+from pipeline_service.run import CheckOutcome, Run, RunError, RunStatus, Step
+from pipeline_service.run_filter import RunFilter
 from pipeline_service.run_template import RunOptions
 
 MAX_MESSAGE_BYTES = 1_000_000
@@ -73,7 +75,27 @@ def run_to_proto(run: Run) -> run_pb2.Run:
 
 def templates_to_proto(page: Page[CatalogEntry]) -> pb2.ListTemplatesResponse:
     """A page of templates."""
-    return pb2.ListTemplatesResponse(templates=map(_template, page.items), next_page_token=page.next_page_token)
+    return pb2.ListTemplatesResponse(templates=map(template_to_proto, page.items), next_page_token=page.next_page_token)
+
+
+def runs_to_proto(page: Page[Run]) -> pb2.ListRunsResponse:
+    """A page of runs."""
+    return pb2.ListRunsResponse(runs=map(run_to_proto, page.items), next_page_token=page.next_page_token)
+
+
+def filter_from_proto(request: pb2.ListRunsRequest) -> RunFilter:
+    """Which runs are asked for. Raises InvalidInput for a status that there is none of."""
+    if request.status not in run_pb2.Run.Status.values():
+        raise InvalidInput([Violation("status", "is no status of a run")])
+    return RunFilter(
+        provider=request.provider,
+        domain=request.domain,
+        template_name=request.template_name,
+        status=RunStatus(run_pb2.Run.Status.Name(request.status)) if request.status else None,
+        start_date=request.start_date,
+        end_date=request.end_date,
+        earliest_first=request.order == pb2.ListRunsRequest.EARLIEST_FIRST,
+    )
 
 
 def rows_to_proto(page: TablePage) -> Iterator[pb2.ReadTableResponse]:
@@ -130,7 +152,8 @@ def _error(error: RunError | None) -> run_pb2.RunError | None:
     return run_pb2.RunError(reason=reason, message=error.message, step_id=error.step_id)
 
 
-def _template(entry: CatalogEntry) -> template_pb2.Template:
+def template_to_proto(entry: CatalogEntry) -> template_pb2.Template:
+    """A template as it stands."""
     template = entry.template
     return template_pb2.Template(
         provider=entry.name.provider,

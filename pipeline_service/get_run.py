@@ -44,7 +44,13 @@ class GetRun:
         tenant_id = tenant_id or caller.tenant_id or ""
         caller.require_tenant(tenant_id)
 
-        run_id = str(uuid.UUID(pipeline_logging_id))
+        return await self._find(tenant_id, str(uuid.UUID(pipeline_logging_id)))
+
+    async def as_it_stands(self, run: Run) -> Run:
+        """A run that is known from before, as it stands now. Raises Unavailable, Transient."""
+        return (await self._find(run.header.tenant_id, run.pipeline_logging_id)).run
+
+    async def _find(self, tenant_id: str, run_id: str) -> Located:
         workflow_id = workflow_id_of(tenant_id, run_id)
         if workflow_id is None:
             raise RunNotFound

@@ -41,10 +41,7 @@ class ReadTable:
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
-        for name, day in (("start_date", start_date), ("end_date", end_date)):
-            fields.optional_day(name, day)
-        if start_date and end_date and end_date < start_date:
-            fields.violation("end_date", "must not be before start_date")
+        fields.optional_days(start_date, end_date)
         if not 0 <= page_size <= MAX_PAGE_SIZE:
             fields.violation("page_size", f"must be 0 to {MAX_PAGE_SIZE}")
         fields.require_valid()

@@ -1,7 +1,10 @@
 """The statements that write the row of a run, and the one that looks for the last run."""
 
+from common.paging import Place
 from common.warehouse.statements import Record, record_parameters
-from common.warehouse.warehouse import Statement, TableRef, TableSpec
+from common.warehouse.warehouse import Parameter, Statement, TableRef, TableSpec
+from pipeline_service.run import RunStatus
+from pipeline_service.run_filter import RunFilter
 
 _RUN_KEY = ("pipeline_logging_id", "create_time")
 """What finds a run's row; `create_time` is the partition column, so that BigQuery reads one partition."""
@@ -30,6 +33,41 @@ def last_rows_sql(runs: TableRef, steps: TableRef) -> str:
         "AND step.step_id = @step_id AND step.status = 'COMPLETE' AND step.start_time >= @since AND step.rows_staged > 0 "
         "AND IF(@day IS NULL, step.destination_partition IS NULL, step.destination_partition != @day) "
         "ORDER BY run.end_time DESC, run.pipeline_logging_id LIMIT 1"
+    )
+
+
+def runs_statement(table: TableRef, wanted: RunFilter, after: Place | None, limit: int) -> Statement:
+    """Select the rows of at most `limit` runs, in order, from the one that follows `after`."""
+    later, direction = (">", "ASC") if wanted.earliest_first else ("<", "DESC")
+    conditions, parameters = ["TRUE"], []
+    for column in ("provider", "domain", "template_name"):
+        if value := getattr(wanted, column):
+            conditions.append(f"{column} = @{column}")
+            parameters.append(Parameter(column, "STRING", value))
+    if wanted.status is not None:
+        terminal = wanted.status.is_terminal
+        conditions.append("status = @status" if terminal else "status NOT IN UNNEST(@terminal)")
+        ended = [status.value for status in RunStatus if status.is_terminal]
+        parameters.append(
+            Parameter("status", "STRING", wanted.status.value)
+            if terminal
+            else Parameter("terminal", "STRING", ended, array=True)
+        )
+    for name, compared, day in (("start_date", ">=", wanted.start_date), ("end_date", "<=", wanted.end_date)):
+        if day:
+            conditions.append(f"JSON_VALUE(parameters, '$.date') {compared} @{name}")
+            parameters.append(Parameter(name, "STRING", day))
+    if after is not None:
+        # The first comparison bounds the partition column by itself, so that no other partition is read.
+        conditions.append(
+            f"create_time {later}= @after_time AND (create_time {later} @after_time OR pipeline_logging_id {later} @after_id)"
+        )
+        parameters.append(Parameter("after_time", "TIMESTAMP", after.time))
+        parameters.append(Parameter("after_id", "STRING", after.item_id))
+    return Statement(
+        f"SELECT * FROM `{table}` WHERE {' AND '.join(conditions)} "
+        f"ORDER BY create_time {direction}, pipeline_logging_id {direction} LIMIT {limit}",
+        tuple(parameters),
     )
 
 

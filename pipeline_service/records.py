@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 from common.clock import Clock
 from common.errors import ObjectNotFound
+from common.paging import Place
 from common.warehouse.attempts import run_once
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
 from pipeline_service.record_rows import check_row, outcome_in, run_in, run_row, step_row
-from pipeline_service.record_sql import begin_statement, end_statement, last_rows_sql
+from pipeline_service.record_sql import begin_statement, end_statement, last_rows_sql, runs_statement
 from pipeline_service.run import CheckOutcome, Run, RunError
+from pipeline_service.run_filter import RunFilter
 from pipeline_service.steps.attempt import Attempt, day_of
 
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
@@ -99,6 +101,16 @@ class Records:
         except ObjectNotFound:
             return None
         return run_in(rows[0]) if rows else None
+
+    async def runs(self, tenant_id: str, wanted: RunFilter, *, after: Place | None, limit: int) -> list[Run]:
+        """At most `limit` runs as their rows have them, in the filter's order, from the one that follows `after`; none of a tenant that
+        does not exist. An active run's row says nothing of where it stands, so a status that is not terminal selects all of them."""
+        table = TableRef(tenant_id, RUNS)
+        try:
+            await self._warehouse.get_table(table)
+            return [run_in(row) for row in await self._rows(runs_statement(table, wanted, after, limit))]
+        except ObjectNotFound:
+            return []
 
     async def _insert(self, attempt: Attempt, table: str, effect: str, rows: Sequence[Record]) -> None:
         statement = insert_statement(TableRef(attempt.run.tenant_id, table), self._specs[table], rows)

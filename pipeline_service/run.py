@@ -41,7 +41,7 @@ class StepStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What a check measured: aggregates only, never a row. `observed` and `expected` are empty unless it compares."""
+    """What a check measured: aggregates only, never a row. `observed` and `expected` are empty where there is nothing to say."""
 
     name: str
     type: str

@@ -1,8 +1,7 @@
 """RunTemplate: start a run of a template for a tenant, or join the one that is active. No warehouse call on this path."""
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.clock import Clock
@@ -67,9 +66,9 @@ class RunTemplate:
         """Check every field, then start or join. Raises InvalidInput and what `start` raises."""
         fields = Fields()
         fields.tenant_id(tenant_id)
-        fields.check("provider", provider, mismatch(PATH_NAME))
-        fields.check("domain", domain, mismatch(PATH_NAME))
-        fields.check("template_name", template_name, mismatch(TEMPLATE_NAME))
+        fields.pattern("provider", provider, PATH_NAME)
+        fields.pattern("domain", domain, PATH_NAME)
+        fields.pattern("template_name", template_name, TEMPLATE_NAME)
         options.check(fields)
         fields.require_valid()
         return await self.start(caller, tenant_id, TemplateName(provider, domain, template_name), options)
@@ -102,8 +101,3 @@ class RunTemplate:
         if key is None:
             return await self._engine.start(workflow_id, plan)
         return await self._requests.start(key, digest, workflow_id, plan)
-
-
-def mismatch(pattern: re.Pattern[str]) -> Callable[[str], str | None]:
-    """What says why a text does not match the pattern."""
-    return lambda text: None if pattern.fullmatch(text) else f"must match {pattern.pattern}"

@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
-from convergence.pipeline.v1 import run_pb2
+from convergence.pipeline.v1 import run_pb2, template_pb2
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.convert import (
+    filter_from_proto,
     options_from_proto,
     rows_to_proto,
     run_to_proto,
+    runs_to_proto,
     started_to_proto,
+    template_to_proto,
     templates_to_proto,
 )
 from pipeline_service.get_run import GetRun
+from pipeline_service.get_template import GetTemplate
+from pipeline_service.list_runs import ListRuns
 from pipeline_service.list_templates import ListTemplates
 from pipeline_service.read_table import ReadTable
 from pipeline_service.run_pipeline import RunPipeline
@@ -37,6 +42,8 @@ class UseCases:
     watch_run: WatchRun
     cancel_run: CancelRun
     cancel_runs: CancelRuns
+    list_runs: ListRuns
+    get_template: GetTemplate
     list_templates: ListTemplates
     read_table: ReadTable
 
@@ -82,6 +89,17 @@ class PipelineServicer(PipelineServiceServicer):
             async for run in runs:
                 yield run_to_proto(run)
 
+    async def ListRuns(self, request: pb2.ListRunsRequest, context: Context) -> pb2.ListRunsResponse:
+        """List a tenant's runs."""
+        page = await self._use_cases.list_runs(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            wanted=filter_from_proto(request),
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return runs_to_proto(page)
+
     async def CancelRun(self, request: pb2.CancelRunRequest, context: Context) -> run_pb2.Run:
         """Have a run stop."""
         run = await self._use_cases.cancel_run(
@@ -101,6 +119,13 @@ class PipelineServicer(PipelineServiceServicer):
         """List templates."""
         page = await self._use_cases.list_templates(page_size=request.page_size, page_token=request.page_token)
         return templates_to_proto(page)
+
+    async def GetTemplate(self, request: pb2.GetTemplateRequest, context: Context) -> template_pb2.Template:
+        """Read a template."""
+        entry = await self._use_cases.get_template(
+            provider=request.provider, domain=request.domain, template_name=request.template_name
+        )
+        return template_to_proto(entry)
 
     async def ReadTable(self, request: pb2.ReadTableRequest, context: Context) -> AsyncIterator[pb2.ReadTableResponse]:
         """Stream a published table's rows."""

@@ -71,11 +71,15 @@ class Catalog:
 
     def get(self, provider: str, domain: str, name: str) -> Template:
         """The template that runs use. Raises TemplateNotFound (metadata `nearest`), TemplateInvalid (metadata `problem`)."""
-        entry = look_up(self._entries, TemplateName(provider, domain, name))
+        entry = self.entry(provider, domain, name)
         if entry.template is None:
             problems = "; ".join(map(str, entry.problems))
             raise TemplateInvalid(f"The template does not load: {problems}", metadata={"problem": problems})
         return entry.template
+
+    def entry(self, provider: str, domain: str, name: str) -> CatalogEntry:
+        """A file, whether or not it loads. Raises TemplateNotFound (metadata `nearest`)."""
+        return look_up(self._entries, TemplateName(provider, domain, name))
 
     def list(self) -> Sequence[CatalogEntry]:
         """Every file, sorted by its names."""

@@ -48,6 +48,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "RunPipeline": {"pipeline_id": "acme-gcp-test-daily", "date": DAY},
     "GetRun": {"pipeline_logging_id": NEVER},
     "WatchRun": {"pipeline_logging_id": NEVER},
+    "GetTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily"},
     "CancelRun": {"pipeline_logging_id": NEVER},
     "ReadTable": {"table": "cost"},
     "CreateKey": {"scopes": ["runs:read"]},

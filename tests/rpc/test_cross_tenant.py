@@ -29,6 +29,7 @@ async def theirs(system: System) -> Tenant:
         put = {"tenant_id": tenant.tenant_id, "name": name, "generic_token": SECRET}
         await system.call("PutCredential", tenant.key, **put)
         await system.call("CreateKey", tenant.key, tenant_id=tenant.tenant_id, scopes=["runs:read"])
+        await system.pipelines.run(tenant.tenant_id, tenant.key, "list", date="")
     return tenant
 
 

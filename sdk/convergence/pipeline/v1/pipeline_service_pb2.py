@@ -31,7 +31,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.convergence/pipeline/v1/pipeline_service.proto\x12\x17\x63onvergence.pipeline.v1\x1a$convergence/options/v1/options.proto\x1a!convergence/pipeline/v1/run.proto\x1a&convergence/pipeline/v1/template.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xce\x02\n\x12RunTemplateRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64omain\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rtemplate_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntrigger_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12U\n\nparameters\x18\x07 \x03(\x0b\x32;.convergence.pipeline.v1.RunTemplateRequest.ParametersEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x08 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x01\n\x13RunTemplateResponse\x12\x1b\n\x13pipeline_logging_id\x18\x01 \x01(\t\x12\x13\n\x0bpipeline_id\x18\x02 \x01(\t\x12\x33\n\x06status\x18\x03 \x01(\x0e\x32#.convergence.pipeline.v1.Run.Status\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x17\n\x0f\x61lready_running\x18\x05 \x01(\x08\"\x85\x02\n\x12RunPipelineRequest\x12\x19\n\x0bpipeline_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64\x61te\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntrigger_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12U\n\nparameters\x18\x04 \x03(\x0b\x32;.convergence.pipeline.v1.RunPipelineRequest.ParametersEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\rGetRunRequest\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttenant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"M\n\x0fWatchRunRequest\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttenant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"l\n\x10\x43\x61ncelRunRequest\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttenant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\",\n\x11\x43\x61ncelRunsRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"-\n\x12\x43\x61ncelRunsResponse\x12\x17\n\x0f\x63\x61ncelled_count\x18\x01 \x01(\x05\"I\n\x14ListTemplatesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x15ListTemplatesResponse\x12\x34\n\ttemplates\x18\x01 \x03(\x0b\x32!.convergence.pipeline.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x10ReadTableRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05table\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x65nd_date\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"l\n\x11ReadTableResponse\x12\x30\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1f.convergence.pipeline.v1.Column\x12%\n\x04rows\x18\x02 \x03(\x0b\x32\x17.google.protobuf.Struct\"$\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t2\xa6\x0b\n\x0fPipelineService\x12\xca\x01\n\x0bRunTemplate\x12+.convergence.pipeline.v1.RunTemplateRequest\x1a,.convergence.pipeline.v1.RunTemplateResponse\"`\xa2\xbb\x18\x0c\x12\nruns:write\x82\xd3\xe4\x93\x02J\"E/api/v1/pipelines/run/{tenant_id}/{provider}/{domain}/{template_name}:\x01*\x12\xab\x01\n\x0bRunPipeline\x12+.convergence.pipeline.v1.RunPipelineRequest\x1a,.convergence.pipeline.v1.RunTemplateResponse\"A\x88\x02\x01\xa2\xbb\x18\x0c\x12\nruns:write\x82\xd3\xe4\x93\x02(\"#/api/v1/pipelines/run/{pipeline_id}:\x01*\x12\xa9\x01\n\x06GetRun\x12&.convergence.pipeline.v1.GetRunRequest\x1a\x1c.convergence.pipeline.v1.Run\"Y\xda\x41\x13pipeline_logging_id\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02.\x12,/api/v1/pipelines/runs/{pipeline_logging_id}\x12\x9f\x01\n\x08WatchRun\x12(.convergence.pipeline.v1.WatchRunRequest\x1a\x1c.convergence.pipeline.v1.Run\"I\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x34\x12\x32/api/v1/pipelines/runs/{pipeline_logging_id}:watch0\x01\x12\xba\x01\n\tCancelRun\x12).convergence.pipeline.v1.CancelRunRequest\x1a\x1c.convergence.pipeline.v1.Run\"d\xda\x41\x13pipeline_logging_id\xa2\xbb\x18\x0c\x12\nruns:write\x82\xd3\xe4\x93\x02\x38\"3/api/v1/pipelines/runs/{pipeline_logging_id}:cancel:\x01*\x12\x9f\x01\n\nCancelRuns\x12*.convergence.pipeline.v1.CancelRunsRequest\x1a+.convergence.pipeline.v1.CancelRunsResponse\"8\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02,\"\'/api/v1/tenants/{tenant_id}/runs:cancel:\x01*\x12\xa2\x01\n\rListTemplates\x12-.convergence.pipeline.v1.ListTemplatesRequest\x1a..convergence.pipeline.v1.ListTemplatesResponse\"2\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/pipelines/templates\x12\xac\x01\n\tReadTable\x12).convergence.pipeline.v1.ReadTableRequest\x1a*.convergence.pipeline.v1.ReadTableResponse\"F\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x31\x12//api/v1/tenants/{tenant_id}/tables/{table}/rows0\x01\x1a\x17\xca\x41\x14\x63onvergence.internalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.convergence/pipeline/v1/pipeline_service.proto\x12\x17\x63onvergence.pipeline.v1\x1a$convergence/options/v1/options.proto\x1a!convergence/pipeline/v1/run.proto\x1a&convergence/pipeline/v1/template.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xce\x02\n\x12RunTemplateRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64omain\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rtemplate_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntrigger_by\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12U\n\nparameters\x18\x07 \x03(\x0b\x32;.convergence.pipeline.v1.RunTemplateRequest.ParametersEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x08 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x01\n\x13RunTemplateResponse\x12\x1b\n\x13pipeline_logging_id\x18\x01 \x01(\t\x12\x13\n\x0bpipeline_id\x18\x02 \x01(\t\x12\x33\n\x06status\x18\x03 \x01(\x0e\x32#.convergence.pipeline.v1.Run.Status\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x17\n\x0f\x61lready_running\x18\x05 \x01(\x08\"\x85\x02\n\x12RunPipelineRequest\x12\x19\n\x0bpipeline_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64\x61te\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\ntrigger_by\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12U\n\nparameters\x18\x04 \x03(\x0b\x32;.convergence.pipeline.v1.RunPipelineRequest.ParametersEntryB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x05 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"K\n\rGetRunRequest\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttenant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"M\n\x0fWatchRunRequest\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttenant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\xa0\x03\n\x0fListRunsRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64omain\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rtemplate_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x39\n\x06status\x18\x05 \x01(\x0e\x32#.convergence.pipeline.v1.Run.StatusB\x04\xe2\x41\x01\x01\x12\x18\n\nstart_date\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x65nd_date\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x43\n\x05order\x18\x08 \x01(\x0e\x32..convergence.pipeline.v1.ListRunsRequest.OrderB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\n \x01(\tB\x04\xe2\x41\x01\x01\"D\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x10\n\x0cLATEST_FIRST\x10\x01\x12\x12\n\x0e\x45\x41RLIEST_FIRST\x10\x02\"W\n\x10ListRunsResponse\x12*\n\x04runs\x18\x01 \x03(\x0b\x32\x1c.convergence.pipeline.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x12GetTemplateRequest\x12\x16\n\x08provider\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64omain\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rtemplate_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"l\n\x10\x43\x61ncelRunRequest\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\ttenant_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\nrequest_id\x18\x03 \x01(\tB\x08\xe2\x41\x01\x01\xa0\xbb\x18\x01\",\n\x11\x43\x61ncelRunsRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"-\n\x12\x43\x61ncelRunsResponse\x12\x17\n\x0f\x63\x61ncelled_count\x18\x01 \x01(\x05\"I\n\x14ListTemplatesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x15ListTemplatesResponse\x12\x34\n\ttemplates\x18\x01 \x03(\x0b\x32!.convergence.pipeline.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8b\x01\n\x10ReadTableRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05table\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nstart_date\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x65nd_date\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\"l\n\x11ReadTableResponse\x12\x30\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1f.convergence.pipeline.v1.Column\x12%\n\x04rows\x18\x02 \x03(\x0b\x32\x17.google.protobuf.Struct\"$\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t2\xa5\x0e\n\x0fPipelineService\x12\xca\x01\n\x0bRunTemplate\x12+.convergence.pipeline.v1.RunTemplateRequest\x1a,.convergence.pipeline.v1.RunTemplateResponse\"`\xa2\xbb\x18\x0c\x12\nruns:write\x82\xd3\xe4\x93\x02J\"E/api/v1/pipelines/run/{tenant_id}/{provider}/{domain}/{template_name}:\x01*\x12\xab\x01\n\x0bRunPipeline\x12+.convergence.pipeline.v1.RunPipelineRequest\x1a,.convergence.pipeline.v1.RunTemplateResponse\"A\x88\x02\x01\xa2\xbb\x18\x0c\x12\nruns:write\x82\xd3\xe4\x93\x02(\"#/api/v1/pipelines/run/{pipeline_id}:\x01*\x12\xa9\x01\n\x06GetRun\x12&.convergence.pipeline.v1.GetRunRequest\x1a\x1c.convergence.pipeline.v1.Run\"Y\xda\x41\x13pipeline_logging_id\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02.\x12,/api/v1/pipelines/runs/{pipeline_logging_id}\x12\x9f\x01\n\x08WatchRun\x12(.convergence.pipeline.v1.WatchRunRequest\x1a\x1c.convergence.pipeline.v1.Run\"I\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x34\x12\x32/api/v1/pipelines/runs/{pipeline_logging_id}:watch0\x01\x12\xa4\x01\n\x08ListRuns\x12(.convergence.pipeline.v1.ListRunsRequest\x1a).convergence.pipeline.v1.ListRunsResponse\"C\xda\x41\ttenant_id\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\"\x12 /api/v1/tenants/{tenant_id}/runs\x12\xba\x01\n\tCancelRun\x12).convergence.pipeline.v1.CancelRunRequest\x1a\x1c.convergence.pipeline.v1.Run\"d\xda\x41\x13pipeline_logging_id\xa2\xbb\x18\x0c\x12\nruns:write\x82\xd3\xe4\x93\x02\x38\"3/api/v1/pipelines/runs/{pipeline_logging_id}:cancel:\x01*\x12\x9f\x01\n\nCancelRuns\x12*.convergence.pipeline.v1.CancelRunsRequest\x1a+.convergence.pipeline.v1.CancelRunsResponse\"8\xa2\xbb\x18\x02\x08\x01\x82\xd3\xe4\x93\x02,\"\'/api/v1/tenants/{tenant_id}/runs:cancel:\x01*\x12\xa2\x01\n\rListTemplates\x12-.convergence.pipeline.v1.ListTemplatesRequest\x1a..convergence.pipeline.v1.ListTemplatesResponse\"2\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/pipelines/templates\x12\xd5\x01\n\x0bGetTemplate\x12+.convergence.pipeline.v1.GetTemplateRequest\x1a!.convergence.pipeline.v1.Template\"v\xda\x41\x1dprovider,domain,template_name\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x41\x12?/api/v1/pipelines/templates/{provider}/{domain}/{template_name}\x12\xac\x01\n\tReadTable\x12).convergence.pipeline.v1.ReadTableRequest\x1a*.convergence.pipeline.v1.ReadTableResponse\"F\xa2\xbb\x18\x0b\x12\truns:read\x82\xd3\xe4\x93\x02\x31\x12//api/v1/tenants/{tenant_id}/tables/{table}/rows0\x01\x1a\x17\xca\x41\x14\x63onvergence.internalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -76,6 +76,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHRUNREQUEST'].fields_by_name['pipeline_logging_id']._serialized_options = b'\342A\001\002'
   _globals['_WATCHRUNREQUEST'].fields_by_name['tenant_id']._loaded_options = None
   _globals['_WATCHRUNREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['tenant_id']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\342A\001\002'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['provider']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['provider']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['domain']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['domain']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['template_name']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['template_name']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['status']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['start_date']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['start_date']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['end_date']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['end_date']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['order']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['provider']._loaded_options = None
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['provider']._serialized_options = b'\342A\001\002'
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['domain']._loaded_options = None
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['domain']._serialized_options = b'\342A\001\002'
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['template_name']._loaded_options = None
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['template_name']._serialized_options = b'\342A\001\002'
   _globals['_CANCELRUNREQUEST'].fields_by_name['pipeline_logging_id']._loaded_options = None
   _globals['_CANCELRUNREQUEST'].fields_by_name['pipeline_logging_id']._serialized_options = b'\342A\001\002'
   _globals['_CANCELRUNREQUEST'].fields_by_name['tenant_id']._loaded_options = None
@@ -108,12 +134,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PIPELINESERVICE'].methods_by_name['GetRun']._serialized_options = b'\332A\023pipeline_logging_id\242\273\030\013\022\truns:read\202\323\344\223\002.\022,/api/v1/pipelines/runs/{pipeline_logging_id}'
   _globals['_PIPELINESERVICE'].methods_by_name['WatchRun']._loaded_options = None
   _globals['_PIPELINESERVICE'].methods_by_name['WatchRun']._serialized_options = b'\242\273\030\013\022\truns:read\202\323\344\223\0024\0222/api/v1/pipelines/runs/{pipeline_logging_id}:watch'
+  _globals['_PIPELINESERVICE'].methods_by_name['ListRuns']._loaded_options = None
+  _globals['_PIPELINESERVICE'].methods_by_name['ListRuns']._serialized_options = b'\332A\ttenant_id\242\273\030\013\022\truns:read\202\323\344\223\002\"\022 /api/v1/tenants/{tenant_id}/runs'
   _globals['_PIPELINESERVICE'].methods_by_name['CancelRun']._loaded_options = None
   _globals['_PIPELINESERVICE'].methods_by_name['CancelRun']._serialized_options = b'\332A\023pipeline_logging_id\242\273\030\014\022\nruns:write\202\323\344\223\0028\"3/api/v1/pipelines/runs/{pipeline_logging_id}:cancel:\001*'
   _globals['_PIPELINESERVICE'].methods_by_name['CancelRuns']._loaded_options = None
   _globals['_PIPELINESERVICE'].methods_by_name['CancelRuns']._serialized_options = b'\242\273\030\002\010\001\202\323\344\223\002,\"\'/api/v1/tenants/{tenant_id}/runs:cancel:\001*'
   _globals['_PIPELINESERVICE'].methods_by_name['ListTemplates']._loaded_options = None
   _globals['_PIPELINESERVICE'].methods_by_name['ListTemplates']._serialized_options = b'\242\273\030\013\022\truns:read\202\323\344\223\002\035\022\033/api/v1/pipelines/templates'
+  _globals['_PIPELINESERVICE'].methods_by_name['GetTemplate']._loaded_options = None
+  _globals['_PIPELINESERVICE'].methods_by_name['GetTemplate']._serialized_options = b'\332A\035provider,domain,template_name\242\273\030\013\022\truns:read\202\323\344\223\002A\022?/api/v1/pipelines/templates/{provider}/{domain}/{template_name}'
   _globals['_PIPELINESERVICE'].methods_by_name['ReadTable']._loaded_options = None
   _globals['_PIPELINESERVICE'].methods_by_name['ReadTable']._serialized_options = b'\242\273\030\013\022\truns:read\202\323\344\223\0021\022//api/v1/tenants/{tenant_id}/tables/{table}/rows'
   _globals['_RUNTEMPLATEREQUEST']._serialized_start=307
@@ -130,22 +160,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRUNREQUEST']._serialized_end=1151
   _globals['_WATCHRUNREQUEST']._serialized_start=1153
   _globals['_WATCHRUNREQUEST']._serialized_end=1230
-  _globals['_CANCELRUNREQUEST']._serialized_start=1232
-  _globals['_CANCELRUNREQUEST']._serialized_end=1340
-  _globals['_CANCELRUNSREQUEST']._serialized_start=1342
-  _globals['_CANCELRUNSREQUEST']._serialized_end=1386
-  _globals['_CANCELRUNSRESPONSE']._serialized_start=1388
-  _globals['_CANCELRUNSRESPONSE']._serialized_end=1433
-  _globals['_LISTTEMPLATESREQUEST']._serialized_start=1435
-  _globals['_LISTTEMPLATESREQUEST']._serialized_end=1508
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=1510
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=1612
-  _globals['_READTABLEREQUEST']._serialized_start=1615
-  _globals['_READTABLEREQUEST']._serialized_end=1754
-  _globals['_READTABLERESPONSE']._serialized_start=1756
-  _globals['_READTABLERESPONSE']._serialized_end=1864
-  _globals['_COLUMN']._serialized_start=1866
-  _globals['_COLUMN']._serialized_end=1902
-  _globals['_PIPELINESERVICE']._serialized_start=1905
-  _globals['_PIPELINESERVICE']._serialized_end=3351
+  _globals['_LISTRUNSREQUEST']._serialized_start=1233
+  _globals['_LISTRUNSREQUEST']._serialized_end=1649
+  _globals['_LISTRUNSREQUEST_ORDER']._serialized_start=1581
+  _globals['_LISTRUNSREQUEST_ORDER']._serialized_end=1649
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1651
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1738
+  _globals['_GETTEMPLATEREQUEST']._serialized_start=1740
+  _globals['_GETTEMPLATEREQUEST']._serialized_end=1835
+  _globals['_CANCELRUNREQUEST']._serialized_start=1837
+  _globals['_CANCELRUNREQUEST']._serialized_end=1945
+  _globals['_CANCELRUNSREQUEST']._serialized_start=1947
+  _globals['_CANCELRUNSREQUEST']._serialized_end=1991
+  _globals['_CANCELRUNSRESPONSE']._serialized_start=1993
+  _globals['_CANCELRUNSRESPONSE']._serialized_end=2038
+  _globals['_LISTTEMPLATESREQUEST']._serialized_start=2040
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=2113
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=2115
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=2217
+  _globals['_READTABLEREQUEST']._serialized_start=2220
+  _globals['_READTABLEREQUEST']._serialized_end=2359
+  _globals['_READTABLERESPONSE']._serialized_start=2361
+  _globals['_READTABLERESPONSE']._serialized_end=2469
+  _globals['_COLUMN']._serialized_start=2471
+  _globals['_COLUMN']._serialized_end=2507
+  _globals['_PIPELINESERVICE']._serialized_start=2510
+  _globals['_PIPELINESERVICE']._serialized_end=4339
 # @@protoc_insertion_point(module_scope)

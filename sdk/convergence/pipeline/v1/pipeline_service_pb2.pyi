@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -244,6 +245,145 @@ class WatchRunRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchRunRequest: _TypeAlias = WatchRunRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsRequest(_message.Message):
+    """Request of ListRuns. What is left out does not filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Order:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ListRunsRequest._Order.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ORDER_UNSPECIFIED: ListRunsRequest._Order.ValueType  # 0
+        """The latest run first."""
+        LATEST_FIRST: ListRunsRequest._Order.ValueType  # 1
+        """The latest run first, by `create_time`."""
+        EARLIEST_FIRST: ListRunsRequest._Order.ValueType  # 2
+        """The earliest run first, by `create_time`."""
+
+    class Order(_Order, metaclass=_OrderEnumTypeWrapper):
+        """In what order runs are listed."""
+
+    ORDER_UNSPECIFIED: ListRunsRequest.Order.ValueType  # 0
+    """The latest run first."""
+    LATEST_FIRST: ListRunsRequest.Order.ValueType  # 1
+    """The latest run first, by `create_time`."""
+    EARLIEST_FIRST: ListRunsRequest.Order.ValueType  # 2
+    """The earliest run first, by `create_time`."""
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    TEMPLATE_NAME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Required. The tenant whose runs are listed. Never filled in from the key."""
+    provider: _builtins.str
+    """Optional. Only runs of templates of this provider."""
+    domain: _builtins.str
+    """Optional. Only runs of templates of this domain."""
+    template_name: _builtins.str
+    """Optional. Only runs of templates of this name."""
+    status: _run_pb2.Run.Status.ValueType
+    """Optional. Only runs that stand like this. A page may then hold fewer runs than asked for, or none, and yet not be the last."""
+    start_date: _builtins.str
+    """Optional. Only runs for this day or a later one, `YYYY-MM-DD`, by their parameter `date`."""
+    end_date: _builtins.str
+    """Optional. Only runs for this day or an earlier one, `YYYY-MM-DD`."""
+    order: Global___ListRunsRequest.Order.ValueType
+    """Optional. In what order."""
+    page_size: _builtins.int
+    """Optional. At most this many runs in one answer: 1 to 1,000; 100 where it is 0."""
+    page_token: _builtins.str
+    """Optional. `next_page_token` of the answer before, for the same tenant, filters and order."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        template_name: _builtins.str = ...,
+        status: _run_pb2.Run.Status.ValueType = ...,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        order: Global___ListRunsRequest.Order.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "end_date", b"end_date", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "provider", b"provider", "start_date", b"start_date", "status", b"status", "template_name", b"template_name", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsRequest: _TypeAlias = ListRunsRequest  # noqa: Y015
+
+@_typing.final
+class ListRunsResponse(_message.Message):
+    """Answer of ListRuns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token for the next page; empty on the last one."""
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.Run]:
+        """The runs of this page."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[_run_pb2.Run] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRunsResponse: _TypeAlias = ListRunsResponse  # noqa: Y015
+
+@_typing.final
+class GetTemplateRequest(_message.Message):
+    """Request of GetTemplate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    TEMPLATE_NAME_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Required. First folder of the template's path."""
+    domain: _builtins.str
+    """Required. Second folder of the template's path."""
+    template_name: _builtins.str
+    """Required. The template's name."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        template_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "provider", b"provider", "template_name", b"template_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTemplateRequest: _TypeAlias = GetTemplateRequest  # noqa: Y015
 
 @_typing.final
 class CancelRunRequest(_message.Message):

@@ -5,6 +5,7 @@ import warnings
 
 from convergence.pipeline.v1 import pipeline_service_pb2 as convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2
 from convergence.pipeline.v1 import run_pb2 as convergence_dot_pipeline_dot_v1_dot_run__pb2
+from convergence.pipeline.v1 import template_pb2 as convergence_dot_pipeline_dot_v1_dot_template__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -56,6 +57,11 @@ class PipelineServiceStub:
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
                 _registered_method=True)
+        self.ListRuns = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/ListRuns',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListRunsRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
         self.CancelRun = channel.unary_unary(
                 '/convergence.pipeline.v1.PipelineService/CancelRun',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.SerializeToString,
@@ -70,6 +76,11 @@ class PipelineServiceStub:
                 '/convergence.pipeline.v1.PipelineService/ListTemplates',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/GetTemplate',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_template__pb2.Template.FromString,
                 _registered_method=True)
         self.ReadTable = channel.unary_stream(
                 '/convergence.pipeline.v1.PipelineService/ReadTable',
@@ -111,6 +122,13 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRuns(self, request, context):
+        """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRun(self, request, context):
         """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
         come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
@@ -132,6 +150,13 @@ class PipelineServiceServicer:
 
     def ListTemplates(self, request, context):
         """Lists the templates in the order of provider, domain and name, those that do not load included.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTemplate(self, request, context):
+        """Reads one template, also one that does not load.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +192,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.WatchRunRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.SerializeToString,
             ),
+            'ListRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRuns,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListRunsRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListRunsResponse.SerializeToString,
+            ),
             'CancelRun': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRun,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.FromString,
@@ -181,6 +211,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.ListTemplates,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetTemplateRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_template__pb2.Template.SerializeToString,
             ),
             'ReadTable': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadTable,
@@ -308,6 +343,33 @@ class PipelineService:
             _registered_method=True)
 
     @staticmethod
+    def ListRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/ListRuns',
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListRunsRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelRun(request,
             target,
             options=(),
@@ -378,6 +440,33 @@ class PipelineService:
             '/convergence.pipeline.v1.PipelineService/ListTemplates',
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesRequest.SerializeToString,
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/GetTemplate',
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetTemplateRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_template__pb2.Template.FromString,
             options,
             channel_credentials,
             insecure,

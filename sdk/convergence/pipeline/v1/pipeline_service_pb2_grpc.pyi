@@ -6,6 +6,7 @@ Running templates and reading what they publish."""
 from collections import abc as _abc
 from convergence.pipeline.v1 import pipeline_service_pb2 as _pipeline_service_pb2
 from convergence.pipeline.v1 import run_pb2 as _run_pb2
+from convergence.pipeline.v1 import template_pb2 as _template_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import builtins as _builtins
@@ -52,6 +53,8 @@ class PipelineServiceStub:
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
+    ListRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListRunsRequest, _pipeline_service_pb2.ListRunsResponse]
+    """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
     come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
@@ -65,6 +68,8 @@ class PipelineServiceStub:
     """
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListTemplatesRequest, _pipeline_service_pb2.ListTemplatesResponse]
     """Lists the templates in the order of provider, domain and name, those that do not load included."""
+    GetTemplate: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetTemplateRequest, _template_pb2.Template]
+    """Reads one template, also one that does not load."""
     ReadTable: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.ReadTableRequest, _pipeline_service_pb2.ReadTableResponse]
     """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused."""
 
@@ -85,6 +90,8 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Sends the run as it is, then again after every change, and ends after a terminal state."""
+    ListRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListRunsRequest, _pipeline_service_pb2.ListRunsResponse]  # type: ignore[assignment]
+    """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
     come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
@@ -98,6 +105,8 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """
     ListTemplates: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListTemplatesRequest, _pipeline_service_pb2.ListTemplatesResponse]  # type: ignore[assignment]
     """Lists the templates in the order of provider, domain and name, those that do not load included."""
+    GetTemplate: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetTemplateRequest, _template_pb2.Template]  # type: ignore[assignment]
+    """Reads one template, also one that does not load."""
     ReadTable: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.ReadTableRequest, _pipeline_service_pb2.ReadTableResponse]  # type: ignore[assignment]
     """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused."""
 
@@ -140,6 +149,14 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the run as it is, then again after every change, and ends after a terminal state."""
 
     @_abc_1.abstractmethod
+    def ListRuns(
+        self,
+        request: _pipeline_service_pb2.ListRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.ListRunsResponse, _abc.Awaitable[_pipeline_service_pb2.ListRunsResponse]]:
+        """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
+
+    @_abc_1.abstractmethod
     def CancelRun(
         self,
         request: _pipeline_service_pb2.CancelRunRequest,
@@ -169,6 +186,14 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.ListTemplatesResponse, _abc.Awaitable[_pipeline_service_pb2.ListTemplatesResponse]]:
         """Lists the templates in the order of provider, domain and name, those that do not load included."""
+
+    @_abc_1.abstractmethod
+    def GetTemplate(
+        self,
+        request: _pipeline_service_pb2.GetTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_template_pb2.Template, _abc.Awaitable[_template_pb2.Template]]:
+        """Reads one template, also one that does not load."""
 
     @_abc_1.abstractmethod
     def ReadTable(

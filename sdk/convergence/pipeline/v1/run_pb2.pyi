@@ -306,9 +306,9 @@ class CheckResult(_message.Message):
     failing_rows: _builtins.int
     """How many rows broke it; 0 for a check that compares totals."""
     observed: _builtins.str
-    """What was measured, for a check that compares (`row_count`, `reconcile`); empty otherwise."""
+    """What was measured, for a check that compares totals (`row_count`, `freshness`, `reconcile`); empty for one that counts rows."""
     expected: _builtins.str
-    """What it was compared with; empty for a check that counts rows."""
+    """What that was compared with, or what each row had to be (`accepted_values`, `range`, `relationships`); empty where the type says it."""
     def __init__(
         self,
         *,

@@ -1,0 +1,62 @@
+"""ListRuns: a tenant's runs from its own records, each active one as the engine has it."""
+
+import asyncio
+from dataclasses import astuple
+
+from common.fields import Fields
+from common.ids import PATH_NAME, TEMPLATE_NAME
+from common.paging import Page, Place, page_request, place_after
+from common.rpc.caller import Caller
+from pipeline_service.get_run import GetRun
+from pipeline_service.records import Records
+from pipeline_service.run import Run
+from pipeline_service.run_filter import RunFilter
+
+_AT_ONCE = 16
+
+
+class ListRuns:
+    """The use case."""
+
+    def __init__(self, records: Records, get_run: GetRun) -> None:
+        self._records = records
+        self._get_run = get_run
+
+    async def __call__(
+        self, caller: Caller, *, tenant_id: str, wanted: RunFilter, page_size: int, page_token: str
+    ) -> Page[Run]:
+        """One page. Raises InvalidInput, TenantMismatch, Transient, Unavailable; a tenant that does not exist has no runs."""
+        fields = Fields()
+        fields.tenant_id(tenant_id)
+        if wanted.provider:
+            fields.pattern("provider", wanted.provider, PATH_NAME)
+        if wanted.domain:
+            fields.pattern("domain", wanted.domain, PATH_NAME)
+        if wanted.template_name:
+            fields.pattern("template_name", wanted.template_name, TEMPLATE_NAME)
+        fields.optional_days(wanted.start_date, wanted.end_date)
+        bound_to = ["runs", tenant_id, *astuple(wanted)]
+        request = page_request(fields, page_size=page_size, page_token=page_token, bound_to=bound_to, key_length=2)
+        after = place_after(fields, request)
+        fields.require_valid()
+        caller.require_tenant(tenant_id)
+
+        recorded = await self._records.runs(tenant_id, wanted, after=after, limit=request.size + 1)
+        page = recorded[: request.size]
+        token = ""
+        if len(recorded) > request.size:
+            token = request.token_after(Place(page[-1].create_time, page[-1].pipeline_logging_id).key)
+        runs = await self._as_they_stand(page)
+        return Page([run for run in runs if wanted.status in (None, run.state.status)], token)
+
+    async def _as_they_stand(self, recorded: list[Run]) -> list[Run]:
+        """The runs, those that had not ended when they were recorded as the engine has them now."""
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def now(run: Run) -> Run:
+            if run.state.status.is_terminal:
+                return run
+            async with slots:
+                return await self._get_run.as_it_stands(run)
+
+        return await asyncio.gather(*map(now, recorded))
