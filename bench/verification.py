@@ -55,8 +55,8 @@ async def _flood(stack: Stack, tenant: Tenant, rounds: Rounds) -> tuple[Ratio, .
     assert json.loads(guessing.result()) == {"UNAUTHENTICATED": rounds.guesses}, guessing.result()
     after = await _taken(stack, tenant, asyncio.create_task(asyncio.sleep(rounds.guesses / 5000)))
     alone = before + after
-    name = f"a good key's call amid {rounds.guesses:,} guesses / without"
-    slowest = Ratio(f"{name}, 99th percentile", [_percentile(during)], [_percentile(alone)])
+    name = f"a good key amid {rounds.guesses:,} guesses / without"
+    slowest = Ratio(f"{name}, p99", [_percentile(during)], [_percentile(alone)])
     return Ratio(name, during, alone, FLOOD_BOUND), slowest
 
 

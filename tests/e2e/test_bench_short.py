@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 MEASURED = (
-    "verification of a key, warm",
-    "keys of 10,000 tenants, 3 each",
-    "a good key's call amid 500 guesses / without",
-    "a good key's call amid 500 guesses / without, 99th percentile",
     "idle memory of tenant_service, at first",
     "idle memory of pipeline_service, at first",
     "ListTemplates / bare grpc.aio echo",
     "GetRun of an active run / bare describe",
+    "verification of a key, warm",
+    "keys of 10,000 tenants, 3 each",
+    "a good key amid 500 guesses / without",
+    "a good key amid 500 guesses / without, p99",
     "RunTemplate / bare workflow start",
     "RunTemplate with request_id / bare workflow start",
     "20,000-row day: run / its statements sent directly",

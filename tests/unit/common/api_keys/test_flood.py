@@ -29,7 +29,7 @@ async def flood(world: World, scope: str) -> None:
 async def test_20000_guesses_cost_one_read_a_second_of_the_known_tenant_and_one_listing_a_second_in_all(
     scope: str,
 ) -> None:
-    world = World(wait_seconds=60)
+    world = World()
     good = world.onboard("acme")
     await world.caller(good, scope)
     began = world.clock.monotonic()
@@ -41,7 +41,7 @@ async def test_20000_guesses_cost_one_read_a_second_of_the_known_tenant_and_one_
 
 
 async def test_a_guess_at_a_tenant_that_is_not_never_reads_keys() -> None:
-    world = World(wait_seconds=60)
+    world = World()
     guesses = [asyncio.create_task(world.refuses(mint(name).reveal())) for name in UNKNOWN]
     await world.clock.advance(1)
     assert all(await asyncio.gather(*guesses))
@@ -50,7 +50,7 @@ async def test_a_guess_at_a_tenant_that_is_not_never_reads_keys() -> None:
 
 
 async def test_guesses_that_waited_for_one_read_are_not_refused_in_one_moment() -> None:
-    world = World(wait_seconds=60)
+    world = World()
     world.onboard("acme")
     await world.must_refuse(mint("acme").reveal())
     guesses = []
@@ -68,7 +68,7 @@ async def test_guesses_that_waited_for_one_read_are_not_refused_in_one_moment() 
 
 
 async def test_a_new_key_is_let_in_with_the_read_that_finds_it() -> None:
-    world = World(wait_seconds=60)
+    world = World()
     world.onboard("acme")
     await world.must_refuse(mint("acme").reveal())
     await world.clock.advance(0.7)

@@ -87,7 +87,7 @@ async def test_keys_of_a_tenant_that_is_not_in_use_are_refused(state: str) -> No
 
 
 async def test_a_warehouse_that_is_away_is_never_unauthenticated_and_never_trust() -> None:
-    world = World()
+    world = World(wait_seconds=0.2)
     key = world.onboard("acme")
     await world.caller(key)
     world.tables.away = True
@@ -110,3 +110,15 @@ async def test_a_key_that_nobody_has_costs_a_replica_that_knows_nothing_no_pause
     world.onboard("acme")
     await world.must_refuse(mint(tenant_id).reveal())
     assert (world.tables.listings, world.tables.key_reads) == (1, key_reads)
+
+
+async def test_keys_of_10000_tenants_are_kept_and_beyond_that_those_of_the_least_recently_used_go() -> None:
+    world = World()
+    keys = [world.onboard(f"tenant_{number}") for number in range(10_001)]
+    for key in keys:
+        await world.caller(key)
+    for key in keys[1:]:
+        await world.caller(key)
+    assert world.tables.key_reads == 10_001
+    await world.caller(keys[0])
+    assert world.tables.key_reads == 10_002
