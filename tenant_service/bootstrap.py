@@ -105,8 +105,8 @@ def wire(
         get_tenant=GetTenant(warehouse),
         set_sources=SetSources(warehouse=warehouse, own_project=settings.project, acts=acts, effects=effects),
         list_tenants=ListTenants(warehouse),
-        suspend_tenant=SuspendTenant(warehouse=warehouse, acts=acts, states_changed=directory.forget),
-        resume_tenant=ResumeTenant(warehouse=warehouse, acts=acts, states_changed=directory.forget),
+        suspend_tenant=SuspendTenant(warehouse=warehouse, acts=acts),
+        resume_tenant=ResumeTenant(warehouse=warehouse, acts=acts),
         delete_tenant=DeleteTenant(
             warehouse=warehouse, schema=schema, audit=audit, runs=runner, states_changed=directory.forget
         ),

@@ -1,7 +1,5 @@
 """Suspending a tenant, and resuming it: no new runs in between, all else goes on."""
 
-from collections.abc import Callable
-
 from common.errors import TenantNotFound
 from common.fields import Fields
 from common.rpc.caller import Caller
@@ -19,11 +17,9 @@ class SuspendTenant:
     _from: State = "ready"
     _to: State = "suspended"
 
-    def __init__(self, *, warehouse: Warehouse, acts: Acts, states_changed: Callable[[], None]) -> None:
-        """`states_changed` lets this process read the tenants' states anew."""
+    def __init__(self, *, warehouse: Warehouse, acts: Acts) -> None:
         self._warehouse = warehouse
         self._acts = acts
-        self._states_changed = states_changed
 
     async def __call__(self, caller: Caller, *, tenant_id: str, request_id: str) -> TenantView:
         """Change the tenant's state. Raises InvalidInput, RequestIdReused, TenantNotFound, TenantNotReady, Unavailable.
@@ -41,7 +37,6 @@ class SuspendTenant:
         tenant_id = turn.tenant.tenant_id
         if not turn.repeated:
             tenant = await take_to(self._warehouse, tenant_id, self._to, among={self._from})
-            self._states_changed()
             if not tenant.authenticates:  # somebody began to delete it
                 raise TenantNotFound
         return await read_tenant(self._warehouse, tenant_id)

@@ -24,7 +24,7 @@ AS_ADMIN = as_key(ADMIN.reveal())
 class CrashingService:
     """TenantService on the stub of BigQuery, in processes that each make one change and die."""
 
-    def __init__(self, stub: BigQueryStub, kms: EmulatorProcess) -> None:
+    def __init__(self, stub: BigQueryStub, kms: EmulatorProcess, pipeline_service_address: str) -> None:
         self.kms_address = kms.address
         self._environment = {
             "CONVERGENCE_LISTEN_ADDRESS": "127.0.0.1:0",
@@ -32,7 +32,7 @@ class CrashingService:
             "CONVERGENCE_BIGQUERY_ENDPOINT": stub.address.removeprefix("http://"),
             "CONVERGENCE_PROJECT": stub.project,
             "CONVERGENCE_ADMIN_KEY_HASHES": digest_of(ADMIN),
-            "CONVERGENCE_PIPELINE_SERVICE_ADDRESS": "127.0.0.1:1",
+            "CONVERGENCE_PIPELINE_SERVICE_ADDRESS": pipeline_service_address,
             "CONVERGENCE_KMS_ENDPOINT": kms.address,
             "CONVERGENCE_KMS_TOKEN_FILE": str(kms.token_file),
             "GCP_KMS_KEY_NAME": KEY,
@@ -53,10 +53,12 @@ class CrashingService:
 
 
 @contextmanager
-def crashing_service(stub: BigQueryStub, folder: Path) -> Iterator[CrashingService]:
-    """The service, with a KMS that outlives its processes."""
+def crashing_service(
+    stub: BigQueryStub, folder: Path, *, pipeline_service_address: str = "127.0.0.1:1"
+) -> Iterator[CrashingService]:
+    """The service, with a KMS that outlives its processes, and by default no PipelineService."""
     with EmulatorProcess(folder, "--key", KEY) as kms:
-        yield CrashingService(stub, kms)
+        yield CrashingService(stub, kms, pipeline_service_address)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tenant_service.bootstrap import wire
 from tenant_service.pipeline_client import PipelineClient
 from tenant_service.settings import TenantServiceSettings
 
-CHANGES = frozenset({"create_dataset", "create_table", "submit", "set_labels"})
+CHANGES = frozenset({"create_dataset", "create_table", "submit", "set_labels", "delete_table"})
 
 
 class Crashing:

@@ -82,10 +82,14 @@ class LifeCalls:
         return {ref.table for ref in await self.stack.warehouse.list_tables(tenant_id)}
 
     async def audit_rows(self, tenant_id: str) -> list[tuple[str, str, Any]]:
-        """Method, phase and outcome of each record of the tenant's audit log, oldest first."""
+        """Method, phase and outcome of each record of the tenant's audit log, oldest first, without claims."""
         rows = await self.stack.warehouse.list_rows(TableRef(tenant_id, "audit_log"))
         rows = sorted(rows, key=lambda row: str(row["create_time"]))
-        return [(str(row["method"]).rpartition("/")[2], str(row["phase"]), row["outcome"]) for row in rows]
+        return [
+            (str(row["method"]).rpartition("/")[2], str(row["phase"]), row["outcome"])
+            for row in rows
+            if row["phase"] != "CLAIM"
+        ]
 
     async def run_of(self, tenant_id: str, pipeline_logging_id: str) -> run_pb2.Run:
         """A run as it stands."""

@@ -46,6 +46,14 @@ MALFORMED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"tenant_id": "AB", "request_id": "no-uuid", "sources": {f"s{number}": "d.t" for number in range(51)}},
         ("tenant_id", "request_id", "sources"),
     ),
+    ("SuspendTenant", {"tenant_id": "AB", "request_id": "no-uuid"}, ("tenant_id", "request_id")),
+    ("ResumeTenant", {"tenant_id": "AB", "request_id": "no-uuid"}, ("tenant_id", "request_id")),
+    (
+        "DeleteTenant",
+        {"tenant_id": "AB", "confirmation": "ab", "request_id": "no-uuid"},
+        ("tenant_id", "confirmation", "request_id"),
+    ),
+    ("ListTenants", {"page_size": 1001, "page_token": "x"}, ("page_size", "page_token")),
     ("SetSources", {"sources": {"a": "d.t*", "b": "`d.t`", "c": "d.t; x", "e": "p.d.t.x"}}, tuple(f"sources.{s}" for s in "abce")),
     (
         "RunTemplate",

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from common.tenants.tenant import STATE
 from common.warehouse.warehouse import Warehouse
 from convergence.errors.v1 import error_reason_pb2
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
@@ -14,6 +13,7 @@ from convergence.pipeline.v1 import run_pb2
 from convergence.tenant.v1 import tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.rpc.held_warehouse import HeldWarehouse
+from tests.rpc.life_calls import LifeCalls
 from tests.rpc.pipeline_stack import PipelineStack, pipeline_stack
 from tests.rpc.statuses import ANSWERED, refused, until
 from tests.rpc.tenant_stack import tenant_stack
@@ -46,8 +46,15 @@ async def stack(held: HeldWarehouse, temporal_address: str, tmp_path: Path) -> A
 
 
 async def set_state(stack: PipelineStack, tenant_id: str, state: str) -> None:
-    """As an operator's hand, or another replica, would."""
-    await stack.warehouse.set_labels(await stack.warehouse.get_dataset(tenant_id), {STATE: state})
+    """Suspend or resume the tenant; into the other states, which no call of an admin's leads to alone, by hand."""
+    life = LifeCalls(stack)
+    match await life.state(tenant_id), state:
+        case "READY", "suspended":
+            await life.suspend(tenant_id)
+        case "SUSPENDED", "ready":
+            await life.resume(tenant_id)
+        case _:
+            await life.set_state(tenant_id, state)
 
 
 def run_of_nothing(stack: PipelineStack, tenant_id: str, key: Any) -> Awaitable[object]:
