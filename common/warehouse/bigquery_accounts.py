@@ -45,7 +45,7 @@ class BigQueryAccounts:
     @asynccontextmanager
     async def open(self, key: ServiceAccountKey) -> AsyncIterator[Warehouse]:
         """BigQuery as that account. Raises AccessRefused, Unavailable."""
-        credentials = _AccountCredentials(key)
+        credentials = _AccountCredentials(key, request_seconds=min(_REQUEST_SECONDS, self._token_seconds))
         try:
             await self._sign_in(credentials)
             warehouse = BigQueryWarehouse(
@@ -77,9 +77,9 @@ class BigQueryAccounts:
 class _AccountCredentials(Credentials):
     """Google's credentials of a service account, but for how they get their tokens: whatever session asks for one."""
 
-    def __init__(self, key: ServiceAccountKey) -> None:
+    def __init__(self, key: ServiceAccountKey, *, request_seconds: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._request = _TokenRequest(key.token_uri)
+        self._request = _TokenRequest(key.token_uri, request_seconds)
         try:
             signer = RSASigner(read_rsa_key(key.private_key.reveal()), key.private_key_id or None)  # type: ignore[no-untyped-call]
         except NotUsable:
@@ -116,8 +116,9 @@ class _AccountCredentials(Credentials):
 class _TokenRequest(Request):
     """Asks one address, directly: through no proxy, and following no redirect."""
 
-    def __init__(self, token_uri: str) -> None:
+    def __init__(self, token_uri: str, seconds: float) -> None:
         self._token_uri = token_uri
+        self._seconds = seconds
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -135,7 +136,7 @@ class _TokenRequest(Request):
         try:
             return _Answer(
                 self._session.request(
-                    method, url, data=body, headers=headers, timeout=_REQUEST_SECONDS, allow_redirects=False
+                    method, url, data=body, headers=headers, timeout=self._seconds, allow_redirects=False
                 )
             )
         except requests.RequestException:
