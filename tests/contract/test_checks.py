@@ -1,7 +1,7 @@
 """Every type of check on every warehouse: what passes, what fails, and what that does to what is published."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.errors import Terminal
-from common.warehouse.warehouse import Row, RowStream, Statement, Warehouse
+from common.warehouse.warehouse import Warehouse
 from pipeline_service.run import CheckOutcome
 from tests.contract.checked_steps import DAILY, WHOLE, CheckedStep
 
@@ -274,52 +274,3 @@ async def test_age_counts_from_when_the_run_was_accepted_whenever_it_is_checked(
     done = await step.run("{type: freshness, column: seen, max_age: 1d, severity: warn}", write=WHOLE)
     assert (done.outcome.passed, done.outcome.observed) == (passed, observed)
     assert done.outcome.expected == ">= 2025-11-14 12:30:00+00"
-
-
-async def test_a_million_failing_rows_stay_in_the_warehouse(step: CheckedStep) -> None:
-    await step.put("SELECT number, CAST(number AS STRING) AS name FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS number")
-    step.warehouse = counting = Counting(step.warehouse)
-    assert (
-        await outcomes(
-            step,
-            "type: accepted_values, column: name, values: [x]",
-            "type: range, column: number, max: 0",
-            "type: relationships, column: name, to: names, field: title",
-            "type: expression, sql: number < 0",
-            "type: row_count, max: 10",
-        )
-        == [False] * 5
-    )
-    assert [result["failing_rows"] for result in await step.results()].count(1_000_000) == 4
-    assert [len(result["sample"]) for result in await step.results() if result["sample"]] == [20] * 4
-    assert counting.rows == 4 * 21 + 1
-
-
-class Counting:
-    """A warehouse that counts the rows that are read from it."""
-
-    def __init__(self, warehouse: Warehouse) -> None:
-        self.rows = 0
-        self._warehouse = warehouse
-
-    async def read(self, statement: Statement, **options: Any) -> "CountedRows":
-        return CountedRows(await self._warehouse.read(statement, **options), self)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
-
-
-class CountedRows:
-    """A stream of which every row counts."""
-
-    def __init__(self, stream: RowStream, counting: Counting) -> None:
-        self._stream = stream
-        self._counting = counting
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    async def __aiter__(self) -> AsyncIterator[Sequence[Row]]:
-        async for page in self._stream:
-            self._counting.rows += len(page)
-            yield page

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.warehouse.warehouse import Row
 from pipeline_service.sample_json import MAX_CHARACTERS, MAX_TEXT, sample_json
 
 SCALARS = st.one_of(
@@ -32,7 +33,7 @@ def test_a_sample_of_anything_is_json_within_its_size(rows: list[dict[str, Any]]
 
 
 def test_what_json_has_not_becomes_text() -> None:
-    row = {
+    row: Row = {
         "nan": math.nan,
         "infinite": [-math.inf],
         "sum": Decimal("0.10"),
