@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import google_crc32c
@@ -210,6 +211,33 @@ async def test_requests_carry_the_checksums_of_what_they_hold() -> None:
     for request in fake.requests:
         assert request.additional_authenticated_data == ROW.additional_data()
         assert request.additional_authenticated_data_crc32c == google_crc32c.value(ROW.additional_data())
+
+
+@pytest.mark.parametrize("part", [API_KEY.encode(), ROW.additional_data()], ids=["plaintext", "additional data"])
+async def test_what_was_damaged_on_the_way_to_kms_is_not_encrypted(
+    kms: CloudKms, monkeypatch: pytest.MonkeyPatch, part: bytes
+) -> None:
+    _damage(monkeypatch, part)
+    with pytest.raises(DependencyRefused):
+        await kms.encrypt_value(API_KEY, ROW)
+
+
+@pytest.mark.parametrize("additional", [False, True], ids=["ciphertext", "additional data"])
+async def test_what_was_damaged_on_the_way_to_kms_is_not_decrypted(
+    kms: CloudKms, monkeypatch: pytest.MonkeyPatch, additional: bool
+) -> None:
+    ciphertext = (await kms.encrypt_value(API_KEY, ROW)).ciphertext
+    _damage(monkeypatch, ROW.additional_data() if additional else ciphertext)
+    with pytest.raises(DecryptionFailed):
+        await kms.decrypt_value(ciphertext, ROW)
+
+
+def _damage(monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
+    """Let our checksum of a part of the request be another than that of what arrives."""
+    ours = SimpleNamespace(value=lambda data: google_crc32c.value(data) ^ (data == part))
+    monkeypatch.setattr(
+        "common.encryption.kms.google_crc32c", ours
+    )  # the emulator in this process goes on with the right one
 
 
 @pytest.mark.parametrize("status", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "ABORTED", "INTERNAL"])
