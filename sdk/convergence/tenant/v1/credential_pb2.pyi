@@ -108,9 +108,9 @@ class AwsAccessKey(_message.Message):
     ACCESS_KEY_ID_FIELD_NUMBER: _builtins.int
     SECRET_ACCESS_KEY_FIELD_NUMBER: _builtins.int
     access_key_id: _builtins.str
-    """Required. The access key id, for example `AKIA` and 16 more capital letters and digits."""
+    """Required. The access key id: 16 to 128 capital letters and digits."""
     secret_access_key: _builtins.str
-    """Required. The secret access key, 40 characters."""
+    """Required. The secret access key: 40 letters, digits, slashes and pluses."""
     def __init__(
         self,
         *,
@@ -141,13 +141,16 @@ class PutCredentialRequest(_message.Message):
     tenant_id: _builtins.str
     """Required. The tenant to keep it for."""
     name: _builtins.str
-    """Required. Its name, `[a-z][a-z0-9_]{0,49}`. A credential of that name is replaced, atomically; it may be of another kind."""
+    """Required. Its name, `[a-z][a-z0-9_]{0,49}`. A credential of that name is replaced, atomically; it may be of another kind. What was
+    stored before is erased.
+    """
     gcp_service_account: _builtins.str
-    """The JSON key file of a Google service account: `type` is `service_account`, `private_key` an RSA key in PEM, `token_uri` one
-    that this installation allows (Google's own, unless a setting says otherwise).
+    """The JSON key file of a Google service account: `type` is `service_account`, `private_key` an RSA key of 2048 to 4096 bits in PEM
+    without password, `token_uri` one that this installation allows (Google's own, unless a setting says otherwise), `universe_domain`
+    `googleapis.com` or left out. No name may be in it twice. Violations go by the path in the file, `gcp_service_account.token_uri`.
     """
     openai_api_key: _builtins.str
-    """An OpenAI API key: `sk-` and more."""
+    """An OpenAI API key: `sk-` and printable ASCII without spaces."""
     generic_token: _builtins.str
     """A token of any other service: printable ASCII without spaces."""
     request_id: _builtins.str
