@@ -4,9 +4,11 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import structlog
 
@@ -17,6 +19,8 @@ from common.secret import Secret
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.pipeline.v1 import run_pb2
 from convergence.tenant.v1 import tenant_pb2
+from tenant_service.delete_tenant import RunCanceller
+from tenant_service.pipeline_client import PipelineClient
 from tests.rpc.life_calls import BOUNDS, PIPELINE_BOUNDS, SLOW_TEMPLATE, LifeCalls
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
 from tests.rpc.statuses import refused, until
@@ -43,6 +47,20 @@ async def life(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> A
 async def outcome(call: Any) -> tuple[str, str]:
     refusal = await refused(call)
     return refusal.code, refusal.reason
+
+
+@dataclass
+class Noting:
+    """PipelineService, and what is recorded of the tenant's runs when it says that they have ended."""
+
+    canceller: RunCanceller
+    warehouse: Warehouse
+    recorded: set[tuple[object, object]] = field(default_factory=set)
+
+    async def cancel_runs(self, admin_key: Secret, tenant_id: str) -> None:
+        await self.canceller.cancel_runs(admin_key, tenant_id)
+        rows = await self.warehouse.list_rows(TableRef(tenant_id, "pipeline_runs"))
+        self.recorded = {(row["pipeline_logging_id"], row["status"]) for row in rows}
 
 
 async def test_a_deleted_tenant_leaves_an_empty_dataset_and_nothing_that_works(life: LifeCalls) -> None:
@@ -74,21 +92,11 @@ async def test_a_deleted_tenant_leaves_an_empty_dataset_and_nothing_that_works(l
 async def test_the_runs_of_a_tenant_that_is_deleted_end_before_its_tables_do(life: LifeCalls) -> None:
     tenant_id, key = await life.stack.onboard(export=False)
     runs = [await life.start_slow(tenant_id, key, note) for note in ("a", "b")]
-    recorded: list[set[object]] = []
-    canceller = life.stack.tenants.runner.canceller
-    assert canceller is not None
-
-    class Noting:
-        """Notes what is recorded of the runs once they have ended."""
-
-        async def cancel_runs(self, admin_key: Secret, tenant_id: str) -> None:
-            await canceller.cancel_runs(admin_key, tenant_id)
-            rows = await life.stack.warehouse.list_rows(TableRef(tenant_id, "pipeline_runs"))
-            recorded.append({(row["pipeline_logging_id"], row["status"]) for row in rows})
-
-    life.stack.tenants.runner.canceller = Noting()
+    runner = life.stack.tenants.runner
+    assert runner.canceller is not None
+    runner.canceller = noting = Noting(runner.canceller, life.stack.warehouse)
     assert (await life.delete(tenant_id)).state == tenant_pb2.Tenant.DELETED
-    assert recorded == [{(run_id, "CANCELLED") for run_id in runs}]
+    assert noting.recorded == {(run_id, "CANCELLED") for run_id in runs}
     for run_id in runs:
         assert (await life.run_of(tenant_id, run_id)).status == run_pb2.Run.CANCELLED
     assert await life.tables(tenant_id) == set()
@@ -115,9 +123,10 @@ async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_compl
     tenant_id, key = await life.stack.onboard(export=False)
     tables = await life.tables(tenant_id)
     runner, fields = life.stack.tenants.runner, {"request_id": str(uuid.uuid4())}
-    canceller, runner.canceller = runner.canceller, None
     await life.get(tenant_id, key)  # its state is known now, for a second
-    refusal = await refused(life.delete(tenant_id, **fields))
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
+        canceller, runner.canceller = runner.canceller, PipelineClient(nowhere, bound_seconds=1.0)
+        refusal = await refused(life.delete(tenant_id, **fields))
     assert (refusal.code, refusal.reason, refusal.retry) == (*AWAY, True)
     assert await outcome(life.get(tenant_id, key)) == NO_KEY, "from the first change on, by the replica that answered"
     assert await life.state(tenant_id) == "DELETING"
