@@ -70,12 +70,13 @@ async def test_a_page_token_holds_for_the_same_tenant_filters_and_order_only(sta
     await stack.run(tenant_id, key)
     await stack.run(tenant_id, key, date=NEXT_DAY)
     token = (await listed(stack, tenant_id, key, page_size=1)).next_page_token
-    for whose, by, fields in (
+    asked: list[tuple[str, Any, dict[str, Any]]] = [
         (rival, rivals_key, {}),
         (tenant_id, key, {"template_name": "daily"}),
         (tenant_id, key, {"order": pb2.ListRunsRequest.EARLIEST_FIRST}),
         (tenant_id, key, {"page_token": token[:-4]}),
-    ):
+    ]
+    for whose, by, fields in asked:
         request = pb2.ListRunsRequest(**{"tenant_id": whose, "page_token": token, **fields})
         refusal = await refused(stack.stub.ListRuns(request, metadata=by, timeout=20))
         assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ("page_token",))
