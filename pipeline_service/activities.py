@@ -6,6 +6,7 @@ Without their causes: the engine keeps the text of every cause in its history, a
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from math import inf
 
 import structlog
 from temporalio import activity
@@ -61,7 +62,17 @@ class Activities:
                 with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
                     await self._records.add_attempt(attempt, start_time=start_time, error=described)
                 repeat = may_pass(error) and attempt.number < task.step.max_attempts
-                raise as_application_error(described, attempt.result(), repeat=repeat) from None
+                raise as_application_error(described, attempt.result(), repeat=repeat, attempt=attempt.number) from None
+
+    @activity.defn
+    async def decide_step(self, task: StepTask) -> bool:
+        """Tell whether a step's condition holds."""
+        info = activity.info()
+        attempt = Attempt(
+            task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=others_go_on
+        )
+        async with while_alive(), _translated(task.step.max_attempts):
+            return await self._steps.decide(attempt)
 
     @activity.defn
     async def begin_run(self, run: Run) -> None:
@@ -90,11 +101,14 @@ def others_go_on() -> bool:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def _translated(max_attempts: float = inf) -> AsyncIterator[None]:
+    """Failures as the engine is to take them: those that may pass are repeated, up to so many attempts."""
+    attempt = activity.info().attempt
     try:
         yield
     except Exception as error:  # noqa: BLE001 - likewise
-        raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error)) from None
+        repeat = may_pass(error) and attempt < max_attempts
+        raise as_application_error(as_run_error(error), StepResult(), repeat=repeat, attempt=attempt) from None
 
 
 @asynccontextmanager

@@ -38,6 +38,7 @@ from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.steps.accounts import StepAccounts, TenantAccounts
 from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.query import QueryExecutor
@@ -151,7 +152,10 @@ def _activities(
 ) -> Activities:
     checks = Checks(warehouse, records, clock)
     steps = StepExecutor(
-        query=QueryExecutor(warehouse, accounts, checks, clock), dq=DqExecutor(warehouse, checks), tenants=tenants
+        query=QueryExecutor(warehouse, accounts, checks, clock),
+        dq=DqExecutor(warehouse, checks),
+        conditions=Conditions(warehouse),
+        tenants=tenants,
     )
     return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
 

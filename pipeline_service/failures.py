@@ -1,22 +1,30 @@
 """How a step's failure crosses the engine: as an application error whose type is our reason, with what the step did as its detail."""
 
+import random
+from datetime import timedelta
+
 from temporalio.converter import value_to_type
 from temporalio.exceptions import ActivityError, ApplicationError, ApplicationErrorCategory, TimeoutError, TimeoutType  # noqa: A004
 
 from pipeline_service.run import RunError
 from pipeline_service.step_result import StepResult
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _LOST = "WORKER_LOST"
 
 
-def as_application_error(described: RunError, result: StepResult, *, repeat: bool) -> ApplicationError:
-    """The error for the engine, which repeats the activity if it is told to."""
+def as_application_error(described: RunError, result: StepResult, *, repeat: bool, attempt: int) -> ApplicationError:
+    """The error for the engine, which repeats the activity if it is told to: after a pause that grows with each `attempt`, and not at the
+    moment at which others repeat what failed with it."""
+    longest_seconds = min(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
+    pause_seconds = longest_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
     return ApplicationError(
         described.message,
         result,
         type=described.reason,
         category=ApplicationErrorCategory.BENIGN,  # told of once, by us and without a trace
         non_retryable=not repeat,
+        next_retry_delay=timedelta(seconds=pause_seconds) if repeat else None,
     )
 
 

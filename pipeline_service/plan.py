@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from common.errors import PlanTooLarge, Violation
 from common.templates.resolved import (
+    OnFailure,
     ResolvedCheck,
     ResolvedQuery,
     ResolvedStatement,
@@ -138,6 +139,8 @@ class PlanStep:
     query: PlanQuery | None
     checked: PlanTable | None
     checks: tuple[PlanCheck, ...]
+    when: PlanStatement | None = None
+    on_failure: OnFailure = "stop"
 
     @classmethod
     def of(cls, resolved: ResolvedStep) -> "PlanStep":
@@ -151,11 +154,13 @@ class PlanStep:
             PlanQuery.of(resolved.query) if resolved.query else None,
             PlanTable.of(resolved.checked) if resolved.checked else None,
             tuple(PlanCheck.of(check) for check in resolved.checks),
+            PlanStatement.of(resolved.when) if resolved.when else None,
+            resolved.on_failure,
         )
 
     def statements(self) -> tuple[PlanStatement, ...]:
         """Every statement that the step runs."""
-        selects = (self.query.select,) if self.query else ()
+        selects = (*([self.when] if self.when else ()), *([self.query.select] if self.query else ()))
         samples = tuple(check.sample for check in self.checks if check.sample)
         return selects + tuple(check.measure for check in self.checks) + samples
 
@@ -166,6 +171,7 @@ class Plan:
 
     header: RunHeader
     steps: tuple[PlanStep, ...]
+    timeout_seconds: float | None = None
 
     @classmethod
     def of(cls, resolved: ResolvedTemplate, *, trigger_by: str, principal: str) -> "Plan":
@@ -173,7 +179,7 @@ class Plan:
         header = RunHeader(
             resolved.tenant_id, resolved.pipeline_id, resolved.digest, trigger_by, principal, dict(resolved.parameters)
         )
-        plan = cls(header, tuple(PlanStep.of(step) for step in resolved.steps))
+        plan = cls(header, tuple(PlanStep.of(step) for step in resolved.steps), resolved.timeout_seconds)
         size = len(_PLAN.dump_json(plan))
         if size > MAX_PLAN_BYTES:
             violation = Violation("parameters", f"give a plan of {size} bytes; at most {MAX_PLAN_BYTES} are taken")

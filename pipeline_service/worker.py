@@ -37,7 +37,7 @@ async def working(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
-        activities=[activities.run_step, activities.begin_run, activities.end_run],
+        activities=[activities.run_step, activities.decide_step, activities.begin_run, activities.end_run],
         max_cached_workflows=cached_runs,
         max_concurrent_activities=max_concurrent_steps,
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,

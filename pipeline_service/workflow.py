@@ -4,10 +4,11 @@ Deterministic, and changed only so that histories of the last release still repl
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -17,10 +18,12 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
     from pipeline_service.failures import failure_of
     from pipeline_service.plan import Plan, PlanStep
-    from pipeline_service.run import Run, RunState, RunStatus, StepStatus, cancelled
+    from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.step_result import RunRef, StepTask
     from pipeline_service.temporal_names import RUN_WORKFLOW, STATE_MEMO
+
+AnyResult = TypeVar("AnyResult")
 
 MAX_PARALLEL_STEPS = 4
 HEARTBEAT_TIMEOUT = timedelta(seconds=5)
@@ -44,6 +47,8 @@ class RunWorkflow:
         self._header = plan.header
         self._pipeline_logging_id = pipeline_logging_id_for(info.workflow_id, info.run_id)
         self._slots = asyncio.Semaphore(MAX_PARALLEL_STEPS)
+        self._passed_over = frozenset(step.step_id for step in plan.steps if step.on_failure == "continue")
+        self._is_too_late = False
 
     @workflow.run
     async def run(self, plan: Plan) -> None:
@@ -58,10 +63,12 @@ class RunWorkflow:
         )
         try:
             # All of them, also where one is cut off: none may go on once the run's end is recorded.
-            for outcome in await asyncio.gather(*map(self._execute, plan.steps), return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
-        except asyncio.CancelledError:
+            async with asyncio.timeout(plan.timeout_seconds):
+                for outcome in await asyncio.gather(*map(self._execute, plan.steps), return_exceptions=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+        except (asyncio.CancelledError, TimeoutError) as error:
+            self._is_too_late = isinstance(error, TimeoutError)
             self._state = replace(self._state, steps=cancelled(self._state.steps, workflow.now()))
         ended = self._ended()
         recording = asyncio.create_task(self._record(begun, ended))
@@ -73,23 +80,16 @@ class RunWorkflow:
 
     async def _execute(self, step: PlanStep) -> None:
         await workflow.wait_condition(lambda: all(self._status(name).is_terminal for name in step.depends_on))
-        if any(self._status(name) is not StepStatus.COMPLETE for name in step.depends_on):
+        if any(self._holds_up(name) for name in step.depends_on):
             self._set(step, status=StepStatus.SKIPPED)
             return
         async with self._slots:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
-            header, create_time = self._header, workflow.info().workflow_start_time
-            run = RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time)
             try:
-                result = await workflow.execute_activity_method(
-                    Activities.run_step,
-                    StepTask(run, step),
-                    start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
-                    heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                    retry_policy=RetryPolicy(maximum_attempts=step.max_attempts + LOST_ATTEMPTS),
-                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                    summary=step.step_id,
-                )
+                if step.when is not None and not await self._attempted(Activities.decide_step, step):
+                    self._set(step, status=StepStatus.SKIPPED, end_time=workflow.now())
+                    return
+                result = await self._attempted(Activities.run_step, step)
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
                 if is_cancelled_exception(failure) or self._is_being_cancelled():
@@ -105,6 +105,21 @@ class RunWorkflow:
             bytes_processed=result.bytes_processed,
             bytes_billed=result.bytes_billed,
             checks=result.checks,
+        )
+
+    async def _attempted(
+        self, activity: Callable[[Activities, StepTask], Awaitable[AnyResult]], step: PlanStep
+    ) -> AnyResult:
+        """What an activity makes of a step. Raises ActivityError once its attempts are used up."""
+        header, create_time = self._header, workflow.info().workflow_start_time
+        return await workflow.execute_activity_method(
+            activity,
+            StepTask(RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time), step),
+            start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=RetryPolicy(maximum_attempts=step.max_attempts + LOST_ATTEMPTS),
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=step.step_id,
         )
 
     async def _record(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
@@ -133,6 +148,11 @@ class RunWorkflow:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
 
+    def _holds_up(self, step_id: str) -> bool:
+        """Whether the steps that depend on this one are skipped: it did not succeed, and no failure of it was to be passed over."""
+        status = self._status(step_id)
+        return status is not StepStatus.COMPLETE and not (status is StepStatus.FAILED and step_id in self._passed_over)
+
     def _status(self, step_id: str) -> StepStatus:
         return next(step.status for step in self._state.steps if step.step_id == step_id)
 
@@ -151,7 +171,12 @@ class RunWorkflow:
     def _ended(self) -> RunState:
         """The terminal state, which waits to be shown until it is recorded."""
         steps = self._state.steps
-        failed = next((step for step in steps if step.status is StepStatus.FAILED), None)
+        failed = next(
+            (step for step in steps if step.status is StepStatus.FAILED and self._holds_up(step.step_id)), None
+        )
+        if self._is_too_late:
+            too_late = RunError("RUN_TIMEOUT", "The run took longer than its timeout; what was published stays")
+            return replace(self._closed(RunStatus.FAILED), error=too_late)
         if any(step.status is StepStatus.CANCELLED for step in steps):
             return self._closed(RunStatus.CANCELLED)
         if failed is not None:

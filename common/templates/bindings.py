@@ -14,7 +14,7 @@ from common.templates.template import TemplateName
 from common.templates.yaml_source import Path
 from common.warehouse.warehouse import Parameter, TableRef, Value
 
-_SQL_KEYS = frozenset({"sql", "measure", "with"})
+_SQL_KEYS = frozenset({"sql", "measure", "with", "when"})
 _COMPARED = frozenset({"min", "max", "values"})
 """What a check compares rows with: a placeholder that is all of it keeps its type, since it is bound and never becomes text."""
 

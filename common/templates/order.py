@@ -38,6 +38,8 @@ def _tables_read(step: ResolvedStep) -> Iterator[TableRef]:
         yield from step.query.select.tables
     if step.checked is not None:
         yield step.checked.table
+    if step.when is not None:
+        yield from step.when.tables
     for check in step.checks:
         yield from check.measure.tables
         if check.sample is not None:

@@ -57,6 +57,7 @@ def resolve(
         digest=template.digest,
         parameters=tuple(sorted((name, value.text) for name, value in values.items())),
         steps=steps,
+        timeout_seconds=file.timeout,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from common.warehouse.warehouse import Statement, TableRef
 
 Severity = Literal["error", "warn"]
+OnFailure = Literal["stop", "continue"]
 StepType = Literal["query", "dq"]
 Write = Literal["replace_partition", "replace_table"]
 CREATE_TIME = "run_create_time"
@@ -72,7 +73,7 @@ class ResolvedQuery:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStep:
-    """One step. A `query` step has `query`; a `dq` step has `checked`."""
+    """One step. A `query` step has `query`; a `dq` step has `checked`. `when` yields one row of one column, `decision` BOOL."""
 
     step_id: str
     type: StepType
@@ -82,15 +83,18 @@ class ResolvedStep:
     query: ResolvedQuery | None
     checked: ResolvedTable | None
     checks: tuple[ResolvedCheck, ...]
+    when: ResolvedStatement | None = None
+    on_failure: OnFailure = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTemplate:
     """A template resolved for one tenant. `parameters` are the resolved values in canonical text, sorted by name; `digest` is the
-    SHA-256 of the template file, in hex."""
+    SHA-256 of the template file, in hex; `timeout_seconds` bounds the whole run."""
 
     pipeline_id: str
     tenant_id: str
     digest: str
     parameters: tuple[tuple[str, str], ...]
     steps: tuple[ResolvedStep, ...]
+    timeout_seconds: float | None = None

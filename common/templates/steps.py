@@ -77,7 +77,14 @@ class _Compiler:
             query=self._query(step, path) if isinstance(step, QueryStep) else None,
             checked=self._table(step.table, step.partition) if isinstance(step, DqStep) else None,
             checks=tuple(self._checks(step.checks, (*path, "checks"))),
+            when=self._when(step.when, (*path, "when")) if step.when is not None else None,
+            on_failure=step.on_failure,
         )
+
+    def _when(self, select: str, path: Path) -> ResolvedStatement:
+        self._read(path, lambda: analyse_scalar(select, aggregate=False))
+        sql = f"SELECT ({select}\n) AS decision"
+        return self._statement(sql, self._read(path, lambda: analyse(sql)))
 
     def _query(self, step: QueryStep, path: Path) -> ResolvedQuery:
         reads = self._read((*path, "sql"), lambda: analyse(step.sql))

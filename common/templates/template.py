@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from common.ids import PATH_NAME
 from common.templates.check_specs import Check
 from common.templates.parameter_spec import ParameterSpec
-from common.templates.resolved import Write
+from common.templates.resolved import OnFailure, Write
 from common.templates.scalars import Bytes, ColumnName, CredentialName, Duration, StepId, TableName
 from common.templates.strict import Strict
 
@@ -56,6 +56,10 @@ class _Step(Strict):
     """How long one attempt may take, at most 24h; 10m where nothing is said."""
     max_attempts: int = Field(3, ge=1, le=10)
     """How often it is tried where what failed may pass, such as a warehouse that is busy."""
+    when: str | None = None
+    """A SELECT of one BOOL. The step runs only where it is TRUE; otherwise it is skipped, and so are the steps that depend on it."""
+    on_failure: OnFailure = "stop"
+    """What its failure means for the run: `stop` fails it and skips the steps that depend on this one; `continue` does neither."""
     checks: tuple[Check, ...] = ()
     """What must hold for its rows. They run before anything is published."""
 
@@ -95,6 +99,8 @@ class TemplateFile(Strict):
     """What it does, for those who call."""
     parameters: dict[Annotated[str, Field(pattern=rf"^{PATH_NAME.pattern}$")], ParameterSpec] = Field({})
     """What a run may give, by name. One named `date` has the type date, and is the field `date` of a request."""
+    timeout: Duration | None = None
+    """How long a run may take, from its first step on, at most 24h; without limit where nothing is said."""
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
     """What a run does. Steps that do not wait for each other run at the same time."""
 

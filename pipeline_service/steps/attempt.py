@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from common.clock import Clock
 from common.templates.tables import STAGE_PREFIX
 from common.warehouse.attempts import run_once
-from common.warehouse.warehouse import Job, JobResult, TableRef, Warehouse
+from common.warehouse.warehouse import Job, JobResult, Row, Statement, TableRef, Warehouse
 from pipeline_service.plan import PlanStep
 from pipeline_service.run import CheckOutcome
 from pipeline_service.step_result import RunRef, StepResult
@@ -81,6 +81,26 @@ class Attempt:
         self.bytes_processed += result.bytes_processed
         self.bytes_billed += result.bytes_billed
         return result
+
+    async def read(self, warehouse: Warehouse, statement: Statement, *, max_rows: int) -> list[Row]:
+        """The first rows of a SELECT of the step. Raises what the warehouse raises."""
+        stream = await warehouse.read(
+            statement,
+            page_size=max_rows,
+            max_bytes_billed=self.step.query.max_bytes_billed if self.step.query else None,
+            labels=self.labels,
+            timeout_seconds=self.step.timeout_seconds,
+        )
+        try:
+            rows: list[Row] = []
+            async for page in stream:
+                rows += page
+                if len(rows) >= max_rows:
+                    break
+            self.bytes_processed += stream.bytes_processed
+            return rows[:max_rows]
+        finally:
+            await stream.close()
 
     def result(self) -> StepResult:
         """What the step has done so far."""

@@ -76,7 +76,7 @@ class Checks:
             given = (replace(p, value=values[p.name]) if p.name in check.run_values else p for p in unbound.parameters)
             return replace(unbound, parameters=tuple(given))
 
-        [measured] = await self._read(attempt, statement(check.measure), max_rows=1)
+        [measured] = await attempt.read(self._warehouse, statement(check.measure), max_rows=1)
         outcome = CheckOutcome(
             check.name,
             check.type,
@@ -88,24 +88,5 @@ class Checks:
         )
         sample: Sequence[Row] = ()
         if not outcome.passed and check.sample is not None:
-            sample = await self._read(attempt, statement(check.sample), max_rows=SAMPLE_ROWS)
+            sample = await attempt.read(self._warehouse, statement(check.sample), max_rows=SAMPLE_ROWS)
         return CheckRecord(outcome, sample, self._clock.now())
-
-    async def _read(self, attempt: Attempt, statement: Statement, *, max_rows: int) -> list[Row]:
-        stream = await self._warehouse.read(
-            statement,
-            page_size=max_rows,
-            max_bytes_billed=attempt.step.query.max_bytes_billed if attempt.step.query else None,
-            labels=attempt.labels,
-            timeout_seconds=attempt.step.timeout_seconds,
-        )
-        try:
-            rows: list[Row] = []
-            async for page in stream:
-                rows += page
-                if len(rows) >= max_rows:
-                    break
-            attempt.bytes_processed += stream.bytes_processed
-            return rows[:max_rows]
-        finally:
-            await stream.close()

@@ -7,6 +7,7 @@ from common.templates.tables import check_tables
 from common.tenants.tenants import Tenants
 from common.warehouse.warehouse import TableRef
 from pipeline_service.steps.attempt import Attempt
+from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.query import QueryExecutor
 
@@ -14,8 +15,9 @@ from pipeline_service.steps.query import QueryExecutor
 class StepExecutor:
     """The types of step that there are."""
 
-    def __init__(self, *, query: QueryExecutor, dq: DqExecutor, tenants: Tenants) -> None:
+    def __init__(self, *, query: QueryExecutor, dq: DqExecutor, conditions: Conditions, tenants: Tenants) -> None:
         self._query = query
+        self._conditions = conditions
         self._dq = dq
         self._tenants = tenants
 
@@ -26,6 +28,11 @@ class StepExecutor:
             await self._query.run(attempt, attempt.step.query)
         elif attempt.step.checked is not None:
             await self._dq.run(attempt, attempt.step.checked)
+
+    async def decide(self, attempt: Attempt) -> bool:
+        """Whether the step's condition holds. Raises what `run` raises."""
+        await self._require_allowed(attempt)
+        return attempt.step.when is None or await self._conditions.holds(attempt, attempt.step.when)
 
     async def _require_allowed(self, attempt: Attempt) -> None:
         """A tenant that was suspended meanwhile sees its running runs through; a deleted one, or a grant taken back, ends them."""

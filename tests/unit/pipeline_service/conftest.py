@@ -25,6 +25,7 @@ from pipeline_service.run import Run
 from pipeline_service.run_id import workflow_id_for, workflow_id_of
 from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.query import QueryExecutor
@@ -80,6 +81,7 @@ class Lab:
         steps = StepExecutor(
             query=QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, clock),
             dq=DqExecutor(self.warehouse, checks),
+            conditions=Conditions(self.warehouse),
             tenants=self.tenants,
         )
         activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock)

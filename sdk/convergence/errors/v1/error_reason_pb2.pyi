@@ -96,6 +96,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """In Run.error and Step.error: the statement would bill more than its max_bytes_billed."""
     ROWS_OUTSIDE_PARTITION: _ErrorReason.ValueType  # 64
     """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
+    RUN_TIMEOUT: _ErrorReason.ValueType  # 65
+    """In Run.error: the run took longer than its template allows. What its steps had published stays."""
     ROTATION_IN_PROGRESS: _ErrorReason.ValueType  # 70
     """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
@@ -178,6 +180,8 @@ BYTES_BILLED_LIMIT: ErrorReason.ValueType  # 63
 """In Run.error and Step.error: the statement would bill more than its max_bytes_billed."""
 ROWS_OUTSIDE_PARTITION: ErrorReason.ValueType  # 64
 """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
+RUN_TIMEOUT: ErrorReason.ValueType  # 65
+"""In Run.error: the run took longer than its template allows. What its steps had published stays."""
 ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
 """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71

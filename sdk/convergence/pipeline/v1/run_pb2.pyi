@@ -40,9 +40,9 @@ class Run(_message.Message):
         RUNNING: Run._Status.ValueType  # 2
         """At least one step has started."""
         COMPLETE: Run._Status.ValueType  # 3
-        """Every step succeeded. A terminal state."""
+        """Every step succeeded, was skipped by its own condition, or failed without mattering (`on_failure: continue`). A terminal state."""
         FAILED: Run._Status.ValueType  # 4
-        """A step failed. A terminal state."""
+        """A step failed, or the run took too long. A terminal state."""
         CANCELLED: Run._Status.ValueType  # 5
         """Cancelled by a caller or an operator. A terminal state."""
 
@@ -56,9 +56,9 @@ class Run(_message.Message):
     RUNNING: Run.Status.ValueType  # 2
     """At least one step has started."""
     COMPLETE: Run.Status.ValueType  # 3
-    """Every step succeeded. A terminal state."""
+    """Every step succeeded, was skipped by its own condition, or failed without mattering (`on_failure: continue`). A terminal state."""
     FAILED: Run.Status.ValueType  # 4
-    """A step failed. A terminal state."""
+    """A step failed, or the run took too long. A terminal state."""
     CANCELLED: Run.Status.ValueType  # 5
     """Cancelled by a caller or an operator. A terminal state."""
 
@@ -175,7 +175,7 @@ class Step(_message.Message):
         CANCELLED: Step._Status.ValueType  # 5
         """Cut off by a cancellation. A terminal state."""
         SKIPPED: Step._Status.ValueType  # 6
-        """Not executed, because a step that it depends on did not succeed. A terminal state."""
+        """Not executed: its condition (`when`) did not hold, or a step that it depends on did not succeed. A terminal state."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
         """Where a step stands."""
@@ -193,7 +193,7 @@ class Step(_message.Message):
     CANCELLED: Step.Status.ValueType  # 5
     """Cut off by a cancellation. A terminal state."""
     SKIPPED: Step.Status.ValueType  # 6
-    """Not executed, because a step that it depends on did not succeed. A terminal state."""
+    """Not executed: its condition (`when`) did not hold, or a step that it depends on did not succeed. A terminal state."""
 
     STEP_ID_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int

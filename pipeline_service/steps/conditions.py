@@ -1,0 +1,29 @@
+"""The condition of a step, `when`: a SELECT of one BOOL."""
+
+import asyncio
+
+from common.warehouse.warehouse import Warehouse
+from pipeline_service.plan import PlanStatement
+from pipeline_service.step_errors import StepFailed
+from pipeline_service.steps.attempt import Attempt
+
+
+class Conditions:
+    """Tells whether conditions hold. One is asked once for a run, before the first attempt at its step: what the step does may change
+    the answer."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    async def holds(self, attempt: Attempt, when: PlanStatement) -> bool:
+        """Whether it yields TRUE; NULL, which is also no row, is not. Raises StepFailed (STEP_TIMEOUT, STATEMENT_FAILED for what is no
+        BOOL) and what the warehouse raises."""
+        try:
+            async with asyncio.timeout(attempt.step.timeout_seconds):
+                [row] = await attempt.read(self._warehouse, when.statement(), max_rows=1)
+        except TimeoutError as error:
+            raise StepFailed("STEP_TIMEOUT", "The step's condition took longer than the step's timeout") from error
+        decision = row["decision"]
+        if not isinstance(decision, bool | None):
+            raise StepFailed("STATEMENT_FAILED", "The step's condition yields no BOOL")
+        return bool(decision)
