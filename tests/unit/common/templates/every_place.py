@@ -15,7 +15,6 @@ parameters:
   kind: {type: enum, values: [a, b], default: a}
   severity: {type: enum, values: [error, warn], default: warn}
   mode: {type: enum, values: [replace_partition], default: replace_partition}
-  on_failure: {type: enum, values: [stop, continue], default: continue}
   flag: {type: boolean, default: true}
   input: {type: table, default: sample_table_7}
   column: {type: identifier, default: sample_column_7}
@@ -99,7 +98,6 @@ _STEPS = {
     "condition": _query(
         _ANY_COLUMNS, more="    when: SELECT COUNT(*) > @count FROM `{source.rates}` WHERE {column} = '{text}'\n"
     ),
-    "what a failure means": _query(_ANY_COLUMNS, more='    on_failure: "{on_failure}"\n'),
     "table that is checked": _dq(table='"{column}"'),
     "partition that is checked": _dq(partition='partition: {column: "{column}", value: "{date}"},'),
 }
