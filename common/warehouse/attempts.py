@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from common.clock import Clock
-from common.errors import JobAborted, ObjectExists, ObjectNotFound, Transient, WarehouseError
+from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.warehouse import Job, JobResult, Warehouse
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -27,8 +27,12 @@ async def run_once(
     max_attempts: int,
     clock: Clock,
     leaves_job: Callable[[], bool] = lambda: False,
+    outlives_refusals: bool = False,
 ) -> JobResult:
     """Run `job_for(1)`, and after each attempt that failed for a passing cause the next, up to `max_attempts`.
+
+    With `outlives_refusals` also after one that failed for good, where an earlier call had submitted it: what it was refused for may have
+    been mended since, and a job that failed had no effect.
 
     `job_for` maps an attempt (from 1) to a job; the same attempt must yield the same job, in any process. Raises Terminal as the job
     failed, JobAborted when the last attempt did, Transient after `deadline_seconds`: the job may then still run, and calling again
@@ -39,19 +43,35 @@ async def run_once(
     for attempt in range(1, max_attempts):
         try:
             return await _run(warehouse, job_for(attempt), patience, leaves_job)
+        except _FoundFailed as found:
+            if not (outlives_refusals or isinstance(found.error, JobAborted)):
+                raise found.error from found.error.__cause__
+            patience.require_time(found.error)
         except JobAborted as error:
             await patience.pause(error)
-    return await _run(warehouse, job_for(max_attempts), patience, leaves_job)
+    try:
+        return await _run(warehouse, job_for(max_attempts), patience, leaves_job)
+    except _FoundFailed as found:
+        raise found.error from found.error.__cause__
+
+
+class _FoundFailed(Exception):
+    """A job failed that an earlier call had submitted: nothing is to be waited for before the next."""
+
+    def __init__(self, error: JobAborted | Terminal) -> None:
+        super().__init__()
+        self.error = error
 
 
 async def _run(warehouse: Warehouse, job: Job, patience: "_Patience", leaves_job: Callable[[], bool]) -> JobResult:
-    """See one job through to its end, whoever started it."""
+    """See one job through to its end, whoever started it. Raises _FoundFailed for another's that failed."""
+    is_ours = False
     while True:
         submitting = asyncio.ensure_future(_submit(warehouse, job))
         try:
             try:
-                await asyncio.shield(submitting)
-                return await _wait(warehouse, job.job_id, patience.remaining_seconds())
+                is_ours = await asyncio.shield(submitting) or is_ours
+                return await _end_of(warehouse, job.job_id, patience.remaining_seconds(), is_ours=is_ours)
             except JobAborted:
                 raise
             except Transient as error:  # Says nothing of the job: submitting it again attaches to it.
@@ -62,19 +82,27 @@ async def _run(warehouse: Warehouse, job: Job, patience: "_Patience", leaves_job
             raise
 
 
-async def _submit(warehouse: Warehouse, job: Job) -> None:
-    with suppress(ObjectExists):  # Submitted before, by us or by a process that died: attach to it.
+async def _submit(warehouse: Warehouse, job: Job) -> bool:
+    """Submit a job; False where it was submitted before, by us or by a process that died: attach to it."""
+    try:
         await warehouse.submit(job)
+    except ObjectExists:
+        return False
+    return True
 
 
-async def _wait(warehouse: Warehouse, job_id: str, timeout_seconds: float) -> JobResult:
+async def _end_of(warehouse: Warehouse, job_id: str, timeout_seconds: float, *, is_ours: bool) -> JobResult:
     try:
         return await warehouse.wait(job_id, timeout_seconds=timeout_seconds)
     except ObjectNotFound as error:
         raise Transient("The warehouse lost the job before it did anything") from error
+    except (JobAborted, Terminal) as error:
+        if is_ours:
+            raise
+        raise _FoundFailed(error) from error
 
 
-async def _cancel(warehouse: Warehouse, job_id: str, submitting: Awaitable[None]) -> None:
+async def _cancel(warehouse: Warehouse, job_id: str, submitting: Awaitable[bool]) -> None:
     """Cancel a job, whose submission may still be under way (a thread that sends it cannot be called back), and see it end: it must not
     write anything after what its caller does next."""
     with suppress(WarehouseError, TimeoutError):
@@ -102,3 +130,8 @@ class _Patience:
             raise Transient("The warehouse did not finish the job within the time allowed") from cause
         self._pause_seconds = min(2 * self._pause_seconds, LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(seconds)
+
+    def require_time(self, cause: WarehouseError) -> None:
+        """Raise Transient from `cause` once the deadline has come."""
+        if self.remaining_seconds() <= 0:
+            raise Transient("The warehouse did not finish the job within the time allowed") from cause

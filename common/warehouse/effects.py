@@ -17,7 +17,8 @@ class Effects:
         self._clock = clock
 
     async def run(self, effect_id: str, statement: Statement) -> JobResult:
-        """Run `statement`, or attach to its run. Raises Terminal, Transient (after 30 s at most); calling again is safe."""
+        """Run `statement`, or attach to its run. Raises Terminal, Transient (after 30 s at most); calling again is safe, and runs it anew
+        where it failed: an id outlives whatever an operator has to mend first."""
         return await run_once(
             self._warehouse,
             lambda attempt: QueryJob(f"{effect_id}_{attempt}", statement),
@@ -25,4 +26,5 @@ class Effects:
             max_attempts=_MAX_ATTEMPTS,
             clock=self._clock,
             leaves_job=lambda: True,  # a caller who hangs up must not use up the id: the next one attaches
+            outlives_refusals=True,
         )

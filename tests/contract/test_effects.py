@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from common.clock import SystemClock
-from common.errors import JobAborted
+from common.errors import JobAborted, Terminal
 from common.warehouse.effects import Effects
 from common.warehouse.warehouse import Column, JobResult, Parameter, Statement, TableRef, TableSpec, Warehouse
 
@@ -63,3 +63,17 @@ async def test_passing_faults_do_not_use_up_the_effect_however_many_there_were(
 ) -> None:
     faulty: Any = Waiting(warehouse, *(JobAborted("a passing fault") for _ in range(6)))
     await Effects(faulty, SystemClock()).run(f"effect_{uuid.uuid4().hex}", insert(table))
+
+
+async def test_an_effect_that_was_refused_happens_when_it_is_asked_for_after_the_cause_was_mended(
+    warehouse: Warehouse, table: TableRef
+) -> None:
+    effects, effect_id = Effects(warehouse, SystemClock()), f"effect_{uuid.uuid4().hex}"
+    later = TableRef(table.dataset, "later")
+    for _ in range(2):
+        with pytest.raises(Terminal):
+            await effects.run(effect_id, insert(later))
+    await warehouse.create_table(later, TableSpec((Column("n", "INT64"),)))
+    for _ in range(2):
+        assert (await effects.run(effect_id, insert(later))).rows == 1
+    assert len(await warehouse.list_rows(later)) == 1

@@ -46,6 +46,17 @@ async def test_the_last_attempts_failure_is_raised(stub: BigQueryStub, warehouse
     assert await effects(warehouse) == []
 
 
+async def test_attempts_that_failed_before_cost_who_follows_them_no_pauses(
+    stub: BigQueryStub, warehouse: BigQueryWarehouse
+) -> None:
+    failed = 8
+    for attempt in range(1, failed + 1):
+        stub.faults.fail_job(f"effect-{attempt}", "backendError")
+        await warehouse.submit(insertion(attempt))
+    result = await run_once(warehouse, insertion, deadline_seconds=4, max_attempts=failed + 1, clock=SystemClock())
+    assert result.job_id == f"effect-{failed + 1}"
+
+
 async def test_a_lost_job_is_submitted_again_under_its_id(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:
     stub.faults.lose_job("effect-1", times=2)
     assert (await run(warehouse)).job_id == "effect-1"
