@@ -109,7 +109,7 @@ def test_production_has_no_stand_in_for_google_or_temporal_and_no_tests(producti
     ("script", "missing"),
     [
         ("convergence-tenant-service", ["CONVERGENCE_PROJECT", "GCP_KMS_KEY_NAME"]),
-        ("convergence-pipeline-service", ["CONVERGENCE_PROJECT"]),
+        ("convergence-pipeline-service", ["CONVERGENCE_PROJECT", "GCP_KMS_KEY_NAME"]),
     ],
 )
 def test_service_without_settings_names_every_one_that_is_missing_and_fails(
