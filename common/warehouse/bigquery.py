@@ -21,6 +21,7 @@ from common.warehouse.bigquery_types import new_table, reference, schema_field, 
 from common.warehouse.warehouse import (
     Column,
     Dataset,
+    Estimate,
     Job,
     JobResult,
     QueryJob,
@@ -184,6 +185,10 @@ class BigQueryWarehouse:
         done = await self._jobs.select(job)
         table = await self._calls.run(self._client.get_table, done.destination)
         return BigQueryRows(self._calls, table, page_size=page_size, bytes_processed=done.total_bytes_processed or 0)
+
+    async def estimate(self, statement: Statement) -> Estimate:
+        """What a SELECT would read, by a dry run. Raises Terminal for a statement that does not compile."""
+        return await self._jobs.dry_run(statement)
 
     async def close(self) -> None:
         """Release connections and threads."""

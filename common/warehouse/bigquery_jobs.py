@@ -16,7 +16,7 @@ from common.errors import JobAborted, ObjectNotFound, Terminal, Transient, Wareh
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_errors import job_error
 from common.warehouse.bigquery_types import layout, parameter_resource, reference
-from common.warehouse.warehouse import Destination, JobResult, QueryJob
+from common.warehouse.warehouse import Destination, Estimate, EstimateBasis, JobResult, QueryJob, Statement
 
 FIRST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 1.0
@@ -24,6 +24,12 @@ EXPIRE_LABEL = "convergence_expire_time"
 """Seconds since the epoch. A query job cannot set its destination's expiration, so whoever waits for the job does."""
 ROWS_LABEL = "convergence_rows"
 """The rows that a replacement publishes, counted before it was submitted."""
+_BASES: Mapping[str, EstimateBasis] = {
+    "PRECISE": "dry_run",
+    "LOWER_BOUND": "dry_run_at_least",
+    "UPPER_BOUND": "dry_run_at_most",
+}
+"""By `totalBytesProcessedAccuracy` of a dry run."""
 
 AnyJob = bigquery.QueryJob | bigquery.CopyJob
 
@@ -37,9 +43,7 @@ class BigQueryJobs:
 
     async def query(self, job: QueryJob) -> None:
         """Start a statement. Raises ObjectExists, or Terminal where BigQuery refuses it at once."""
-        query: dict[str, Any] = {"useLegacySql": False, **_written_to(job.destination, self._client.project)}
-        if job.statement.parameters:
-            query["queryParameters"] = [parameter_resource(parameter) for parameter in job.statement.parameters]
+        query = {**_stated(job.statement), **_written_to(job.destination, self._client.project)}
         if job.max_bytes_billed is not None:
             query["maximumBytesBilled"] = str(job.max_bytes_billed)
         labels = dict(job.labels)
@@ -66,6 +70,23 @@ class BigQueryJobs:
             with suppress(WarehouseError):
                 await self.cancel(job.job_id)
             raise
+
+    async def dry_run(self, statement: Statement) -> Estimate:
+        """What a SELECT would read: a job that is only validated. It is looked up by no one, so its id, which the client makes up, does not
+        matter; and what the cache holds would be said to read nothing."""
+        config = {"query": {**_stated(statement), "useQueryCache": False}, "dryRun": True}
+        try:
+            job: bigquery.QueryJob = await self._calls.run(
+                self._client.query,
+                statement.sql,
+                job_config=bigquery.QueryJobConfig.from_api_repr(config),
+                job_retry=None,
+            )
+        except ObjectNotFound:
+            return Estimate(None, "table_missing")
+        statistics = job._properties["statistics"]["query"]  # noqa: SLF001 - the client has no name for the accuracy
+        accuracy = statistics.get("totalBytesProcessedAccuracy", "")
+        return Estimate(int(statistics["totalBytesProcessed"]), _BASES.get(accuracy, "dry_run_unsure"))
 
     async def start(self, insert: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Insert a job. A table that does not exist is the job's failure, whether BigQuery says so at once or later."""
@@ -137,6 +158,11 @@ class BigQueryJobs:
 def common_configuration(labels: Mapping[str, str], timeout_seconds: float) -> dict[str, Any]:
     """The part of a JobConfiguration that every kind of job has."""
     return {"labels": dict(labels), "jobTimeoutMs": str(int(timeout_seconds * 1000))}
+
+
+def _stated(statement: Statement) -> dict[str, Any]:
+    parameters = [parameter_resource(parameter) for parameter in statement.parameters]
+    return {"useLegacySql": False, **({"queryParameters": parameters} if parameters else {})}
 
 
 def _written_to(destination: Destination | None, project: str) -> dict[str, Any]:

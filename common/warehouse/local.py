@@ -17,6 +17,7 @@ from common.warehouse.local_rows import LocalRows, all_rows
 from common.warehouse.warehouse import (
     Column,
     Dataset,
+    Estimate,
     Job,
     JobResult,
     QueryJob,
@@ -133,6 +134,10 @@ class LocalWarehouse:
         """Run a SELECT and stream its rows; `timeout_seconds` is for the whole stream."""
         ticket = wire.Read(wire.portable(statement), page_size, max_bytes_billed, timeout_seconds)
         return await self._run(self._open, ticket, page_size, timeout_seconds)
+
+    async def estimate(self, statement: Statement) -> Estimate:
+        """What a SELECT is said to read, by the sizes of the tables that it names. Raises Terminal for one that does not compile."""
+        return wire.decode(Estimate, await self._ask(wire.EstimateBytes(wire.portable(statement))))
 
     async def close(self) -> None:
         """Release the connection and the threads."""

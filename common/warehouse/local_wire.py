@@ -153,6 +153,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class EstimateBytes:
+    """Answers Estimate."""
+
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
 class ListRows:
     """A ticket for all rows of a table."""
 

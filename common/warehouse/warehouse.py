@@ -166,6 +166,24 @@ class JobResult:
     bytes_billed: int
 
 
+EstimateBasis = Literal[
+    "dry_run", "dry_run_at_least", "dry_run_at_most", "dry_run_unsure", "table_sizes", "table_missing"
+]
+"""Where an estimate comes from. `dry_run`: what BigQuery says that the statement will read, which is what it bills but for its minimum a
+table. `dry_run_at_least`, `dry_run_at_most`: a bound of that, by BigQuery's own word: clustered tables are pruned only as the statement
+runs, so it may read less; external tables it may not know. `dry_run_unsure`: BigQuery does not say how exact it is. `table_sizes`: the
+sizes of all tables named, with every column and partition. `table_missing`: nothing is known, since a table does not exist yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The bytes that a statement would read if it ran now; None where the basis is `table_missing`. A promise of nothing: tables grow
+    until it runs."""
+
+    bytes_processed: int | None
+    basis: EstimateBasis
+
+
 class RowStream(Protocol):
     """Rows of a SELECT, page by page. Close it when not read to its end."""
 
@@ -262,6 +280,11 @@ class Warehouse(Protocol):
         timeout_seconds: float = 60.0,
     ) -> RowStream:
         """Run a SELECT and stream its rows. Never holds more than a few pages in memory."""
+        ...
+
+    async def estimate(self, statement: Statement) -> Estimate:
+        """What a SELECT would read, without running it: nothing is billed, and no job is left. A table or dataset that does not exist is
+        no error but the basis `table_missing`. Raises Terminal for a statement that does not compile."""
         ...
 
     async def close(self) -> None:

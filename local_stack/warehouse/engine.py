@@ -1,16 +1,17 @@
 """The local warehouse in one process: the DuckDB file, what is in it, its jobs and its streams."""
 
+import contextlib
 import threading
 from pathlib import Path
 
 import pyarrow as pa
 
 from common.clock import Clock
-from common.errors import Terminal
+from common.errors import ObjectNotFound, Terminal
 from common.warehouse.local_wire import Read, Upload
-from common.warehouse.warehouse import TableRef
+from common.warehouse.warehouse import Estimate, Statement, TableRef
 from local_stack.warehouse.catalog import Catalog
-from local_stack.warehouse.database import Database
+from local_stack.warehouse.database import Database, translated
 from local_stack.warehouse.jobs import Jobs
 from local_stack.warehouse.planning import Plan, Planner
 from local_stack.warehouse.reading import Reading
@@ -49,6 +50,18 @@ class Engine:
             batch_rows=rows,
             timeout_seconds=request.timeout_seconds,
         )
+
+    def estimate(self, statement: Statement) -> Estimate:
+        """What a SELECT is said to read: see `planning`. Raises Terminal for one that does not compile."""
+        try:
+            plan = self._planner.plan_existing(statement)
+        except ObjectNotFound:
+            return Estimate(None, "table_missing")
+        if plan.translation.kind != "SELECT":
+            raise Terminal("Only the bytes of a SELECT can be estimated")
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            cursor.execute(f"EXPLAIN {plan.translation.sql}", plan.translation.values or None)
+        return Estimate(plan.bytes_processed, "table_sizes")
 
     def list_rows(self, ref: TableRef) -> Reading:
         """Start reading all rows of a table. Raises ObjectNotFound."""

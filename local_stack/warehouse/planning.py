@@ -49,14 +49,19 @@ class Planner:
         """Translate a statement and hold it against its limit. Raises Terminal, also for a table that does not exist: to the caller
         of a statement ObjectNotFound would speak of something else."""
         try:
-            tables = tables_of(statement.sql, project=self._project)
-            schema = {ref: self._catalog.find(ref)[0].columns for ref in tables}
+            plan = self.plan_existing(statement)
         except ObjectNotFound as error:
             raise Terminal("A table or dataset that the statement names does not exist") from error
+        if max_bytes_billed is not None and plan.bytes_billed > max_bytes_billed:
+            raise Terminal("The statement would bill more bytes than allowed", reason="BYTES_BILLED_LIMIT")
+        return plan
+
+    def plan_existing(self, statement: Statement) -> Plan:
+        """Translate a statement. Raises Terminal, ObjectNotFound for a table that does not exist."""
+        tables = tables_of(statement.sql, project=self._project)
+        schema = {ref: self._catalog.find(ref)[0].columns for ref in tables}
         sizes = [self._catalog.count(ref) * width(columns) for ref, columns in schema.items()]
         billed = sum(max(size, MINIMUM_BILLED) for size in sizes)
-        if max_bytes_billed is not None and billed > max_bytes_billed:
-            raise Terminal("The statement would bill more bytes than allowed", reason="BYTES_BILLED_LIMIT")
         return Plan(transpile(statement, project=self._project, schema=schema), sum(sizes), billed)
 
 

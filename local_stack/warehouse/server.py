@@ -93,6 +93,7 @@ def _actions(engine: Engine) -> dict[str, tuple[type, Handler]]:
         wire.SubmitReplace: lambda r: jobs.submit(r.job),
         wire.WaitJob: lambda r: jobs.wait(r.job_id, min(r.timeout_seconds, LONGEST_WAIT_SECONDS)),
         wire.CancelJob: lambda r: jobs.cancel(r.job_id),
+        wire.EstimateBytes: lambda r: engine.estimate(wire.native(r.statement)),
     }
     return {kind.__name__: (kind, handler) for kind, handler in handlers.items()}
 

@@ -58,6 +58,7 @@ async def test_every_method_is_transient_within_seconds(away: Warehouse) -> None
         "wait": away.wait("job-1", timeout_seconds=60),
         "cancel": away.cancel("job-1"),
         "read": away.read(SELECT),
+        "estimate": away.estimate(SELECT),
     }
     async with asyncio.timeout(WITHIN_SECONDS):
         answers = await asyncio.gather(*calls.values(), return_exceptions=True)

@@ -48,6 +48,15 @@ class Execution:
         else:
             self._query(self._job.configuration["query"])
 
+    def validate(self) -> None:
+        """Analyse a query and say what it would read: a dry run."""
+        query = self._job.configuration["query"]
+        translation = self._analysed(query)
+        statistics: dict[str, Any] = {"statementType": translation.kind}
+        self._bill(query, translation, statistics)
+        accuracy = self._faults.accuracy
+        self._job.statistics["query"] = {**statistics, "totalBytesBilled": "0", "totalBytesProcessedAccuracy": accuracy}
+
     def _fail_as_told(self) -> None:
         if reason := self._faults.job_failure(self._job.job_id):
             raise ApiError(reason, "A fault was injected")

@@ -21,6 +21,8 @@ class _Fault:
 class Faults:
     """What goes wrong next. A job's id may be given by its first characters: the adapter completes some at random."""
 
+    accuracy: str = "PRECISE"
+    """What dry runs say of how exact they are, until it is set anew."""
     _requests: dict[str, _Fault] = field(default_factory=dict)
     _lost_answers: dict[str, _Fault] = field(default_factory=dict)
     _jobs: dict[str, _Fault] = field(default_factory=dict)

@@ -68,6 +68,8 @@ class Jobs:
         self._threads.shutdown()
 
     def insert(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        if body["configuration"].get("dryRun"):
+            return self._dry_run(body["configuration"])
         reference, job_id = dict(body["jobReference"]), body["jobReference"]["jobId"]
         with self._lock:
             if job_id in self._jobs:
@@ -93,6 +95,18 @@ class Jobs:
         job.stop("stopped")
         self._start(job)
         return {"job": job.resource()}
+
+    def _dry_run(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """Only validate. Such a job has no id, and jobs.get finds none."""
+        job = StoredJob("", dict(configuration), {}, self._engine.cursor())
+        try:
+            Execution(job, self._catalog, self._engine, self._faults).validate()
+        except duckdb.Error as error:
+            raise ApiError("invalidQuery", str(error)) from error
+        finally:
+            job.cursor.close()
+        job.done.set()
+        return {**job.resource(), "jobReference": {"projectId": self._catalog.project}}
 
     def _find(self, job_id: str) -> StoredJob:
         with self._lock:
