@@ -41,7 +41,12 @@ class RevokeKey:
         async def revoke(turn: Turn) -> Sequence[KeyView]:
             if key_id and await self._keys.find(tenant_id, key_id) is None:
                 raise KeyNotFound
-            await self._changes.revoke(f"revoke_key_{tenant_id}_{turn.act_id}", tenant_id, key_id or None)
+            effect_id = f"revoke_key_{tenant_id}_{turn.act_id}"
+            await self._changes.revoke(effect_id, tenant_id, key_id or None)
+            if every_key and not turn.repeated:
+                # An INSERT conflicts with nothing: a key that was made while the first statement ran is not among those that it revoked.
+                # Whoever makes one later finds the own key revoked, and is not told it.
+                await self._changes.revoke(f"{effect_id}_again", tenant_id, None)
             keys = await self._keys.details(tenant_id)
             return [self._policy.view(key) for key in keys if every_key or key.key_id == key_id]
 
