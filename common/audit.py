@@ -18,6 +18,7 @@ from common.clock import Clock
 from common.errors import ConvergenceError, Unavailable, WarehouseError
 from common.rpc.status import status_code
 from common.warehouse.effects import Effects
+from common.warehouse.rows import read_rows
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, TableSpec, Warehouse
 
@@ -128,11 +129,7 @@ class Recording:
                 Parameter("request_digest", "STRING", self.entry.request_digest),
             ),
         )
-        stream = await self._warehouse.read(statement)
-        try:
-            return [row async for page in stream for row in page]
-        finally:
-            await stream.close()
+        return await read_rows(self._warehouse, statement)
 
     @property
     def _table(self) -> TableRef:

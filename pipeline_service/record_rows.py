@@ -1,10 +1,11 @@
 """Rows of the record tables, and what they say when read again. The columns stand in `configs/metadata/schemas/`."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import TypeAdapter
 
+from common.warehouse.rows import required_time_in, text_in, time_in
 from common.warehouse.statements import Record
 from common.warehouse.warehouse import Row, Value
 from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
@@ -48,24 +49,23 @@ def run_row(run: Run) -> Record:
 def run_in(row: Row) -> Run:
     """The run that a row tells of."""
     reason = row["error_reason"]
-    error = RunError(str(reason), str(row["error_message"]), str(row["error_step_id"] or "")) if reason else None
+    error = RunError(str(reason), str(row["error_message"]), text_in(row, "error_step_id")) if reason else None
     header = RunHeader(
         tenant_id=str(row["tenant_id"]),
         pipeline_id=str(row["pipeline_id"]),
         template_digest=str(row["template_digest"]),
-        trigger_by=str(row["trigger_by"] or ""),
-        principal=str(row["principal"] or ""),
+        trigger_by=text_in(row, "trigger_by"),
+        principal=text_in(row, "principal"),
         parameters=_PARAMETERS.validate_json(str(row["parameters"])),
     )
     state = RunState(
         steps=_STEPS.validate_json(str(row["steps"])),
         status=RunStatus(str(row["status"])),
-        start_time=_time(row["start_time"]),
-        end_time=_time(row["end_time"]),
+        start_time=time_in(row, "start_time"),
+        end_time=time_in(row, "end_time"),
         error=error,
     )
-    create_time = _time(row["create_time"])
-    return Run(str(row["pipeline_logging_id"]), create_time or datetime.fromtimestamp(0, UTC), header, state)
+    return Run(str(row["pipeline_logging_id"]), required_time_in(row, "create_time"), header, state)
 
 
 def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, error: RunError | None) -> Record:
@@ -133,7 +133,3 @@ def _error_columns(error: RunError | None) -> Mapping[str, Value]:
 
 def _milliseconds(start: datetime, end: datetime) -> int:
     return round((end - start).total_seconds() * 1000)
-
-
-def _time(value: object) -> datetime | None:
-    return value if isinstance(value, datetime) else None

@@ -8,6 +8,7 @@ from common.clock import Clock
 from common.errors import ObjectNotFound
 from common.paging import Place
 from common.warehouse.attempts import run_once
+from common.warehouse.rows import read_rows
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
 from pipeline_service.record_rows import check_row, outcome_in, run_in, run_row, step_row
@@ -131,8 +132,4 @@ class Records:
         return await self._rows(Statement(sql, tuple(Parameter(n, "STRING", value) for n, value in parameters.items())))
 
     async def _rows(self, statement: Statement) -> list[Row]:
-        stream = await self._warehouse.read(statement, timeout_seconds=_DEADLINE_SECONDS)
-        try:
-            return [row async for page in stream for row in page]
-        finally:
-            await stream.close()
+        return await read_rows(self._warehouse, statement, timeout_seconds=_DEADLINE_SECONDS)

@@ -13,6 +13,7 @@ from common.audit import AUDIT_TABLE
 from common.fields import Fields, WireTime
 from common.paging import Page, Place, page_request, place_after
 from common.rpc.caller import Caller
+from common.warehouse.rows import read_rows, required_time_in, text_in, time_in
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
 from tenant_service.get_tenant import require_tenant
 from tenant_service.schema import Schema
@@ -78,11 +79,7 @@ class ListAuditRecords:
 
         since = start or tenant.dataset.create_time - _CLOCK_SKEW
         statement = _statement(TableRef(tenant_id, AUDIT_TABLE), since, end, after, limit=request.size + 1)
-        stream = await self._warehouse.read(statement, page_size=request.size + 1)
-        try:
-            records = [_record(tenant_id, row) async for page in stream for row in page]
-        finally:
-            await stream.close()
+        records = [_record(tenant_id, row) for row in await read_rows(self._warehouse, statement)]
         page = records[: request.size]
         return Page(page, request.token_after(page[-1].place.key) if len(records) > request.size else "")
 
@@ -115,25 +112,14 @@ def _statement(
 
 def _record(tenant_id: str, row: Row) -> AuditRecord:
     return AuditRecord(
-        audit_id=_text(row, "audit_id"),
+        audit_id=text_in(row, "audit_id"),
         tenant_id=tenant_id,
-        method=_text(row, "method"),
-        principal=_text(row, "principal"),
-        resource=_text(row, "resource"),
-        attempt_time=_time(row, "attempt_time"),
-        outcome_time=_time(row, "outcome_time") if row["outcome_time"] is not None else None,
-        outcome=_text(row, "outcome"),
-        reason=_text(row, "reason"),
-        correlation_id=_text(row, "correlation_id"),
+        method=text_in(row, "method"),
+        principal=text_in(row, "principal"),
+        resource=text_in(row, "resource"),
+        attempt_time=required_time_in(row, "attempt_time"),
+        outcome_time=time_in(row, "outcome_time"),
+        outcome=text_in(row, "outcome"),
+        reason=text_in(row, "reason"),
+        correlation_id=text_in(row, "correlation_id"),
     )
-
-
-def _text(row: Row, column: str) -> str:
-    return str(row[column] or "")
-
-
-def _time(row: Row, column: str) -> datetime:
-    value = row[column]
-    if not isinstance(value, datetime):
-        raise TypeError(f"{column} is no time")
-    return value

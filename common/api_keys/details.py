@@ -1,9 +1,10 @@
 """All that is kept of an API key: its whole row in `api_keys`. For the calls that administer keys; whoever verifies them needs less."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
-from common.api_keys.record import KeyRecord, record_from, time_in
+from common.api_keys.record import KeyRecord, record_from
+from common.warehouse.rows import required_time_in, text_in, time_in
 from common.warehouse.warehouse import Row
 
 
@@ -33,15 +34,11 @@ def details_from(row: Row) -> KeyDetails:
     return KeyDetails(
         record=record_from(row),
         tenant_id=str(row["tenant_id"]),
-        display_name=_text(row, "display_name"),
-        display_prefix=_text(row, "display_prefix"),
-        create_time=time_in(row, "create_time") or datetime.min.replace(tzinfo=UTC),
-        create_principal=_text(row, "create_principal"),
-        superseded_by=_text(row, "superseded_by"),
+        display_name=text_in(row, "display_name"),
+        display_prefix=text_in(row, "display_prefix"),
+        create_time=required_time_in(row, "create_time"),
+        create_principal=text_in(row, "create_principal"),
+        superseded_by=text_in(row, "superseded_by"),
         last_used_time=time_in(row, "last_used_time"),
         ciphertext=ciphertext if isinstance(ciphertext, bytes) else b"",
     )
-
-
-def _text(row: Row, column: str) -> str:
-    return str(row.get(column) or "")

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Literal
 
 from common.api_keys.scopes import ADMIN_SCOPES
+from common.warehouse.rows import time_in
 from common.warehouse.warehouse import Row
 
 KeyState = Literal["ACTIVE", "SUPERSEDED", "EXPIRED", "REVOKED"]
@@ -68,9 +69,3 @@ def record_from(row: Row) -> KeyRecord:
 def _shared(scopes: frozenset[str]) -> frozenset[str]:
     """The same scopes as one object: sets of their own would take a third of the memory of all keys."""
     return scopes
-
-
-def time_in(row: Row, column: str) -> datetime | None:
-    """A TIMESTAMP of a row; None where it is NULL, or the table too old to have the column."""
-    value = row.get(column)
-    return value if isinstance(value, datetime) else None

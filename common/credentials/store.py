@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from common.encryption.cipher import Context
 from common.errors import ObjectNotFound
+from common.warehouse.rows import required_time_in, text_in
 from common.warehouse.warehouse import Row, TableRef, Warehouse
 
 CREDENTIALS_TABLE = "cloud_credentials"
@@ -64,17 +65,17 @@ def last_version(versions: Iterable[StoredCredential], name: str) -> StoredCrede
 
 def _stored(row: Row) -> StoredCredential:
     """Read a row. Columns that a table of an older version lacks count as NULL."""
-    create_time, ciphertext = row["create_time"], row["ciphertext"]
+    ciphertext = row["ciphertext"]
     return StoredCredential(
         credential_id=str(row["credential_id"]),
         tenant_id=str(row["tenant_id"]),
         name=str(row["name"]),
         kind=str(row["kind"]),
         version=int(str(row["version"])),
-        identity=str(row.get("identity") or ""),
-        create_time=create_time if isinstance(create_time, datetime) else datetime.min.replace(tzinfo=UTC),
-        create_principal=str(row.get("create_principal") or ""),
+        identity=text_in(row, "identity"),
+        create_time=required_time_in(row, "create_time"),
+        create_principal=text_in(row, "create_principal"),
         is_live=row["delete_time"] is None,
-        ended_by=str(row.get("ended_by") or ""),
+        ended_by=text_in(row, "ended_by"),
         ciphertext=ciphertext if isinstance(ciphertext, bytes) else b"",
     )
