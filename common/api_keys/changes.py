@@ -11,6 +11,7 @@ from common.clock import Clock
 from common.encryption.cipher import Encrypted
 from common.secret import Secret
 from common.warehouse.effects import Effects
+from common.warehouse.statements import bound_values, column_names
 from common.warehouse.warehouse import Parameter, Statement
 
 
@@ -101,7 +102,8 @@ def insert_key_statement(
         Parameter("create_principal", "STRING", principal),
     )
     return Statement(
-        f"INSERT INTO `{tenant_id}.{KEYS_TABLE}` ({_names(parameters)}) VALUES ({_bound(parameters)})", parameters
+        f"INSERT INTO `{tenant_id}.{KEYS_TABLE}` ({column_names(parameters)}) VALUES ({bound_values(parameters)})",
+        parameters,
     )
 
 
@@ -127,8 +129,8 @@ def rotate_key_statement(
         "ON stored.key_id = change.key_id "
         "WHEN MATCHED THEN UPDATE SET supersede_time = @create_time, superseded_by = @key_id, "
         "expire_time = LEAST(COALESCE(change.expire_time, @grace_end), @grace_end) "
-        f"WHEN NOT MATCHED THEN INSERT ({_names(given)}, {', '.join(inherited)}) "
-        f"VALUES ({_bound(given)}, {', '.join(f'change.{name}' for name in inherited)})",
+        f"WHEN NOT MATCHED THEN INSERT ({column_names(given)}, {', '.join(inherited)}) "
+        f"VALUES ({bound_values(given)}, {', '.join(f'change.{name}' for name in inherited)})",
         (*given, Parameter("old_key_id", "STRING", old_key_id), Parameter("grace_end", "TIMESTAMP", grace_end)),
     )
 
@@ -142,11 +144,3 @@ def revoke_keys_statement(tenant_id: str, key_id: str | None, *, now: datetime) 
         f"UPDATE `{tenant_id}.{KEYS_TABLE}` SET revoke_time = @now WHERE revoke_time IS NULL {chosen}",
         (Parameter("now", "TIMESTAMP", now), *parameters),
     )
-
-
-def _names(parameters: Sequence[Parameter]) -> str:
-    return ", ".join(parameter.name for parameter in parameters)
-
-
-def _bound(parameters: Sequence[Parameter]) -> str:
-    return ", ".join(f"@{parameter.name}" for parameter in parameters)

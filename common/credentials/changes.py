@@ -1,6 +1,5 @@
 """Changes of `cloud_credentials`: each is one statement that does it whole or not at all, and holds no secret in clear."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from common.clock import Clock
@@ -8,6 +7,7 @@ from common.credentials.kinds import Kind
 from common.credentials.store import CREDENTIALS_TABLE, StoredCredential
 from common.encryption.cipher import Encrypted
 from common.warehouse.effects import Effects
+from common.warehouse.statements import bound_values, column_names
 from common.warehouse.warehouse import Parameter, Statement
 
 _PLACE = "place_"
@@ -77,7 +77,7 @@ class CredentialChanges:
             Parameter("delete_time", "TIMESTAMP", now),
         )
         table = f"{new.tenant_id}.{CREDENTIALS_TABLE}"
-        return Statement(f"INSERT INTO `{table}` ({_names(columns)}) VALUES ({_bound(columns)})", columns)
+        return Statement(f"INSERT INTO `{table}` ({column_names(columns)}) VALUES ({bound_values(columns)})", columns)
 
     def _replacement(self, new: NewVersion, *, last_id: str, version: int) -> Statement:
         """The statement that ends one version and stores the next. It affects both rows, or none where that version is stored already."""
@@ -101,18 +101,10 @@ class CredentialChanges:
             ") AS change ON stored.credential_id = change.credential_id "
             "WHEN MATCHED THEN UPDATE SET delete_time = COALESCE(stored.delete_time, @create_time), "
             "ended_by = COALESCE(stored.ended_by, @credential_id), ciphertext = @erased "
-            f"WHEN NOT MATCHED THEN INSERT ({_names(columns)}) VALUES ({_bound(columns)})",
+            f"WHEN NOT MATCHED THEN INSERT ({column_names(columns)}) VALUES ({bound_values(columns)})",
             (*columns, Parameter("last_id", "STRING", last_id), Parameter("erased", "BYTES", b"")),
         )
 
 
 def _place_id(name: str) -> str:
     return f"{_PLACE}{name}"
-
-
-def _names(columns: Sequence[Parameter]) -> str:
-    return ", ".join(column.name for column in columns)
-
-
-def _bound(columns: Sequence[Parameter]) -> str:
-    return ", ".join(f"@{column.name}" for column in columns)

@@ -1,6 +1,6 @@
 """Statements over whole rows. Column types come from the table's schema; every value is a bound parameter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from common.warehouse.warehouse import Parameter, Statement, TableRef, TableSpec, Value
 
@@ -26,3 +26,13 @@ def record_parameters(spec: TableSpec, row: Record, *, suffix: str = "") -> tupl
         Parameter(name + suffix, columns[name].type, value, array=columns[name].mode == "REPEATED")
         for name, value in row.items()
     )
+
+
+def column_names(parameters: Iterable[Parameter]) -> str:
+    """The columns of parameters that are named as theirs, for the list of an INSERT."""
+    return ", ".join(parameter.name for parameter in parameters)
+
+
+def bound_values(parameters: Iterable[Parameter]) -> str:
+    """Their values, in the same order."""
+    return ", ".join(f"@{parameter.name}" for parameter in parameters)
