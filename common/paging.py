@@ -42,7 +42,7 @@ class Place:
     @property
     def key(self) -> Key:
         """The place as a token keeps it."""
-        return self.time.isoformat(), self.item_id
+        return self.time.isoformat(timespec="microseconds"), self.item_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,11 @@ def place_after(fields: Fields, request: PageRequest) -> Place | None:
 def cut_page(items: Iterable[T], request: PageRequest, key: Callable[[T], Key]) -> Page[T]:
     """The page of a list that is at hand, in the order of `key`."""
     rest = sorted((item for item in items if request.after is None or key(item) > request.after), key=key)
+    return first_page(rest, request, key)
+
+
+def first_page(rest: Sequence[T], request: PageRequest, key: Callable[[T], Key]) -> Page[T]:
+    """The page that a list begins with, of which all items after `request.after`, or at least `size + 1`, are at hand in order."""
     page = rest[: request.size]
     return Page(page, request.token_after(key(page[-1])) if len(rest) > request.size else "")
 

@@ -1,11 +1,12 @@
 """ListRuns: a tenant's runs from its own records, each active one as the engine has it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import astuple
 
 from common.fields import Fields
 from common.ids import PATH_NAME, TEMPLATE_NAME
-from common.paging import Page, Place, page_request, place_after
+from common.paging import Page, Place, first_page, page_request, place_after
 from common.rpc.caller import Caller
 from pipeline_service.get_run import GetRun
 from pipeline_service.records import Records
@@ -35,21 +36,18 @@ class ListRuns:
         if wanted.template_name:
             fields.pattern("template_name", wanted.template_name, TEMPLATE_NAME)
         fields.optional_days(wanted.start_date, wanted.end_date)
-        bound_to = ["runs", tenant_id, *astuple(wanted)]
+        bound_to = ["ListRuns", tenant_id, *astuple(wanted)]
         request = page_request(fields, page_size=page_size, page_token=page_token, bound_to=bound_to, key_length=2)
         after = place_after(fields, request)
         fields.require_valid()
         caller.require_tenant(tenant_id)
 
         recorded = await self._records.runs(tenant_id, wanted, after=after, limit=request.size + 1)
-        page = recorded[: request.size]
-        token = ""
-        if len(recorded) > request.size:
-            token = request.token_after(Place(page[-1].create_time, page[-1].pipeline_logging_id).key)
-        runs = await self._as_they_stand(page)
-        return Page([run for run in runs if wanted.status in (None, run.state.status)], token)
+        page = first_page(recorded, request, lambda run: Place(run.create_time, run.pipeline_logging_id).key)
+        runs = await self._as_they_stand(page.items)
+        return Page([run for run in runs if wanted.status in (None, run.state.status)], page.next_page_token)
 
-    async def _as_they_stand(self, recorded: list[Run]) -> list[Run]:
+    async def _as_they_stand(self, recorded: Sequence[Run]) -> list[Run]:
         """The runs, those that had not ended when they were recorded as the engine has them now."""
         slots = asyncio.Semaphore(_AT_ONCE)
 

@@ -17,7 +17,7 @@ class ListTemplates:
         """One page, in the order of provider, domain and name. Raises InvalidInput."""
         fields = Fields()
         request = page_request(
-            fields, page_size=page_size, page_token=page_token, bound_to="templates", key_length=_KEY_LENGTH
+            fields, page_size=page_size, page_token=page_token, bound_to="ListTemplates", key_length=_KEY_LENGTH
         )
         fields.require_valid()
         return cut_page(self._catalog.list(), request, lambda entry: tuple(entry.name))

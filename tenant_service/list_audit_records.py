@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from common.audit import AUDIT_TABLE
 from common.fields import Fields, WireTime
-from common.paging import Page, Place, page_request, place_after
+from common.paging import Page, Place, first_page, page_request, place_after
 from common.rpc.caller import Caller
 from common.warehouse.rows import read_rows, required_time_in, text_in, time_in
 from common.warehouse.warehouse import Parameter, Row, Statement, TableRef, Warehouse
@@ -36,11 +36,6 @@ class AuditRecord:
     outcome: str
     reason: str
     correlation_id: str
-
-    @property
-    def place(self) -> Place:
-        """Its place in the list."""
-        return Place(self.attempt_time, self.audit_id)
 
 
 class ListAuditRecords:
@@ -69,7 +64,7 @@ class ListAuditRecords:
         start, end = fields.optional_time("start_time", start_time), fields.optional_time("end_time", end_time)
         if start is not None and end is not None and start >= end:
             fields.violation("end_time", "must be later than start_time")
-        bound_to = ["audit_records", tenant_id, start_time, end_time]
+        bound_to = ["ListAuditRecords", tenant_id, start_time, end_time]
         request = page_request(fields, page_size=page_size, page_token=page_token, bound_to=bound_to, key_length=2)
         after = place_after(fields, request)
         fields.require_valid()
@@ -80,8 +75,7 @@ class ListAuditRecords:
         since = start or tenant.dataset.create_time - _CLOCK_SKEW
         statement = _statement(TableRef(tenant_id, AUDIT_TABLE), since, end, after, limit=request.size + 1)
         records = [_record(tenant_id, row) for row in await read_rows(self._warehouse, statement)]
-        page = records[: request.size]
-        return Page(page, request.token_after(page[-1].place.key) if len(records) > request.size else "")
+        return first_page(records, request, lambda record: Place(record.attempt_time, record.audit_id).key)
 
 
 def _statement(

@@ -2,7 +2,7 @@
 
 from common.api_keys.store import KeyStore
 from common.fields import Fields
-from common.paging import Page, cut_page, page_request
+from common.paging import Key, Page, Place, cut_page, page_request
 from common.rpc.caller import Caller
 from common.warehouse.warehouse import Warehouse
 from tenant_service.get_tenant import require_tenant
@@ -27,8 +27,8 @@ class ListKeys:
         fields.require_valid()
         caller.require_tenant(tenant_id)
         await require_tenant(self._warehouse, tenant_id)
-        return cut_page(map(self._policy.view, await self._keys.details(tenant_id)), page, _age)
+        return cut_page(map(self._policy.view, await self._keys.details(tenant_id)), page, _place)
 
 
-def _age(key: KeyView) -> tuple[str, str]:
-    return key.details.create_time.isoformat(timespec="microseconds"), key.details.key_id
+def _place(key: KeyView) -> Key:
+    return Place(key.details.create_time, key.details.key_id).key

@@ -15,7 +15,7 @@ class ListTenants:
     async def __call__(self, *, page_size: int, page_token: str) -> Page[TenantRecord]:
         """A page of the tenants by id. Of their datasets the labels are known, and nothing else. Raises InvalidInput, Transient."""
         fields = Fields()
-        request = page_request(fields, page_size=page_size, page_token=page_token, bound_to="tenants")
+        request = page_request(fields, page_size=page_size, page_token=page_token, bound_to="ListTenants")
         fields.require_valid()
         datasets = await self._warehouse.list_datasets(label=MARK)
         tenants = [tenant for dataset in datasets if (tenant := tenant_of(dataset)) is not None]
