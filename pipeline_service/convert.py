@@ -8,10 +8,10 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from common.errors import InvalidInput, Violation
 from common.paging import Page
+from common.rpc.times import timestamp
 from common.templates.catalog import CatalogEntry
 from common.templates.parameter_spec import ParameterSpec
 from convergence.errors.v1.error_reason_pb2 import ErrorReason
@@ -65,9 +65,9 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         status=run_pb2.Run.Status.Value(run.state.status),
         trigger_by=run.header.trigger_by,
         parameters=run.header.parameters,
-        create_time=_timestamp(run.create_time),
-        start_time=_timestamp(run.state.start_time),
-        end_time=_timestamp(run.state.end_time),
+        create_time=timestamp(run.create_time),
+        start_time=timestamp(run.state.start_time),
+        end_time=timestamp(run.state.end_time),
         steps=map(_step, run.state.steps),
         error=_error(run.state.error),
     )
@@ -119,8 +119,8 @@ def _step(step: Step) -> run_pb2.Step:
         step_id=step.step_id,
         type=step.type,
         status=run_pb2.Step.Status.Value(step.status),
-        start_time=_timestamp(step.start_time),
-        end_time=_timestamp(step.end_time),
+        start_time=timestamp(step.start_time),
+        end_time=timestamp(step.end_time),
         attempts=step.attempts,
         rows_written=step.rows_written,
         bytes_processed=step.bytes_processed,
@@ -180,14 +180,6 @@ def _parameter(name: str, spec: ParameterSpec) -> template_pb2.TemplateParameter
         pattern=spec.pattern or "",
         max_length=spec.longest or 0,
     )
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 def _struct(row: Mapping[str, Any]) -> Struct:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
+from common.rpc.times import wire_duration, wire_time
 from convergence.tenant.v1 import api_key_pb2, audit_record_pb2, credential_pb2, maintenance_pb2, tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceServicer
@@ -14,7 +15,6 @@ from tenant_service.convert.credentials import credential_to_proto, credentials_
 from tenant_service.convert.keys import created_to_proto, key_to_proto, keys_to_proto, rotated_to_proto
 from tenant_service.convert.maintenance import migration_to_proto, rewrapping_to_proto
 from tenant_service.convert.tenants import onboarded_to_proto, tenant_to_proto, tenants_to_proto
-from tenant_service.convert.times import wire_duration, wire_time
 from tenant_service.create_key import CreateKey
 from tenant_service.delete_credential import DeleteCredential
 from tenant_service.delete_tenant import DeleteTenant

@@ -5,8 +5,8 @@ from typing import get_args
 from common.credentials.kinds import GivenCredential, Kind
 from common.credentials.store import StoredCredential
 from common.paging import Page
+from common.rpc.times import timestamp
 from convergence.tenant.v1 import credential_pb2 as pb2
-from tenant_service.convert.times import timestamp
 
 
 def given_credential(request: pb2.PutCredentialRequest) -> GivenCredential | None:

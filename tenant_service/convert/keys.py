@@ -1,8 +1,8 @@
 """API keys between the wire and the use cases: protobuf in, protobuf out, nothing else."""
 
 from common.paging import Page
+from common.rpc.times import timestamp
 from convergence.tenant.v1 import api_key_pb2 as pb2
-from tenant_service.convert.times import timestamp
 from tenant_service.create_key import CreatedKey
 from tenant_service.key_view import KeyView
 from tenant_service.rotate_key import RotatedKey
