@@ -3,12 +3,11 @@
 Every step can be repeated, by anybody and at the same time: an onboarding that was cut off is completed by calling again.
 """
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.api_keys.changes import KeyWish
-from common.audit import AuditEntry, AuditLog, Recording
+from common.audit import AuditLog, Recording
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.secret import Secret
@@ -18,6 +17,7 @@ from common.tenants.sources import Sources, sources_statement
 from common.tenants.tenant import TenantRecord
 from common.warehouse.effects import Effects
 from common.warehouse.warehouse import TableRef, Warehouse
+from tenant_service.acts import Act, entry_of
 from tenant_service.claim import Claims, RequestDigests, claim_of
 from tenant_service.dry_run import DryRun, DryRunStatus
 from tenant_service.key_id import key_id_of
@@ -27,7 +27,6 @@ from tenant_service.source_tables import parse_sources, require_grantable
 
 TABLES_REPORTED = ("api_keys", "cloud_credentials", "pipeline_runs", "step_logs", "dq_results")
 """The metadata tables that an onboarding names; the onboarding template lists others beside them."""
-_METHOD = "/convergence.tenant.v1.TenantService/Onboard"
 _DRY_RUN_SETTING = "dry_run_status"
 
 
@@ -80,8 +79,7 @@ class Onboard:
         granted = parse_sources(fields, sources, own_project=self._own_project)
         fields.require_valid()
         request = RequestDigests.of(principal=caller.principal, request_id=request_id, sources=sources)
-        entry = AuditEntry(uuid.uuid4().hex, tenant_id, _METHOD, caller.principal)
-        async with self._audit.recording(entry) as recording:
+        async with self._audit.recording(entry_of(caller, Act("Onboard", tenant_id))) as recording:
             await require_grantable(self._warehouse, granted)
             return await self._onboard(caller, tenant_id, request, granted, recording)
 
