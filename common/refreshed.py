@@ -17,6 +17,8 @@ Found = TypeVar("Found")
 
 MISS_INTERVAL_SECONDS = 1.0
 """Refreshes that callers force are at least this far apart."""
+LOADS_AT_ONCE = 16
+"""Values of tenants that are read at a time."""
 NO_WAIT_SECONDS = 0.05
 """Who waits less has most likely waited for nobody."""
 
@@ -153,14 +155,13 @@ class RefreshedByTenant(Generic[T]):
         wait_seconds: float,
         clock: Clock,
         size: int = 10_000,
-        loads_at_once: int = 16,
     ) -> None:
         self._load = load
         self._bound_seconds = bound_seconds
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._size = size
-        self._gate = asyncio.Semaphore(loads_at_once)
+        self._gate = asyncio.Semaphore(LOADS_AT_ONCE)
         self._entries: OrderedDict[str, Refreshed[T]] = OrderedDict()
 
     def of(self, tenant_id: str) -> Refreshed[T]:
