@@ -22,7 +22,7 @@ SPEC = load_table_spec(default_configs_dir() / "metadata" / "schemas" / f"{AUDIT
 
 
 @dataclass
-class Bench:
+class World:
     """Acts over a warehouse, and one tenant."""
 
     warehouse: Warehouse
