@@ -105,7 +105,7 @@ class PlanTable:
 
 @dataclass(frozen=True, slots=True)
 class PlanQuery:
-    """What a query step stages and publishes. `credential` is a name and never more; plans of earlier releases lack it."""
+    """What a query step stages and publishes. `credential` is a name and never more; plans of earlier releases lack it and `keys`."""
 
     select: PlanStatement
     destination: PlanTable
@@ -113,6 +113,7 @@ class PlanQuery:
     clustering: tuple[str, ...]
     max_bytes_billed: int | None
     credential: str | None = None
+    keys: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, resolved: ResolvedQuery) -> "PlanQuery":
@@ -124,6 +125,7 @@ class PlanQuery:
             resolved.clustering,
             resolved.max_bytes_billed,
             resolved.credential,
+            resolved.keys,
         )
 
 

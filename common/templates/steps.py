@@ -99,6 +99,7 @@ class _Compiler:
             clustering=destination.clustering,
             max_bytes_billed=step.max_bytes_billed,
             credential=step.credential,
+            keys=destination.keys,
         )
 
     def _checks(self, checks: Iterable[Check], path: Path) -> Iterator[ResolvedCheck]:
@@ -150,9 +151,10 @@ def _columns_missing(step: QueryStep, yielded: frozenset[str]) -> Iterator[tuple
     """The columns of its result that a step names, and where, and that the result has not. In a check's SQL case does not count."""
     if step.destination.partition is not None and step.destination.partition.column not in yielded:
         yield step.destination.partition.column, ("destination", "partition", "column")
-    for column in step.destination.clustering:
-        if column not in yielded:
-            yield column, ("destination", "clustering")
+    for name in ("clustering", "keys"):
+        for column in getattr(step.destination, name):
+            if column not in yielded:
+                yield column, ("destination", name)
     lower = {column.lower() for column in yielded}
     for number, check in enumerate(step.checks):
         with suppress(TextRefused):  # which is a fault of its own

@@ -33,17 +33,24 @@ class DestinationSpec(Strict):
     table: TableName
     """Its name within the tenant's dataset. No two steps of a template publish the same."""
     write: Write
-    """`replace_partition` replaces one day of the table, `replace_table` all of it: at once, and only when the checks have passed."""
+    """`replace_partition` replaces one day of the table, `replace_table` all of it, `merge` the rows that agree in all `keys`, and adds the
+    others: at once, and only when the checks have passed."""
+    keys: tuple[ColumnName, ...] = Field((), max_length=16)
+    """Columns that tell the rows of `merge` apart: no two rows of the SELECT may agree in all of them, and none may have NULL in one."""
     partition: Partition | None = None
     """By which column the table is partitioned, and which day replace_partition replaces."""
     clustering: tuple[ColumnName, ...] = Field((), max_length=4)
     """Columns by which BigQuery keeps similar rows together."""
 
     @model_validator(mode="after")
-    def _partition_fits_write(self) -> Self:
+    def _fits_write(self) -> Self:
         has_value = self.partition is not None and self.partition.value is not None
         if (self.write == "replace_partition") != has_value:
             raise ValueError("replace_partition, and nothing else, needs partition.column and partition.value")
+        if (self.write == "merge") != bool(self.keys):
+            raise ValueError("merge, and nothing else, needs keys")
+        if len({key.lower() for key in self.keys}) != len(self.keys):
+            raise ValueError("a column stands twice among the keys")
         return self
 
 

@@ -1,6 +1,6 @@
 """The warehouse port over BigQuery, through google-cloud-bigquery. Production's adapter.
 
-Datasets and tables are here; jobs, replacements, rows, types and errors have files of their own, `bigquery_*.py`.
+Datasets and tables are here; jobs, publications, rows, types and errors have files of their own, `bigquery_*.py`.
 """
 
 import uuid
@@ -15,6 +15,7 @@ from google.cloud import bigquery
 from common.errors import ObjectNotFound, PreconditionLost, Transient
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import BigQueryJobs
+from common.warehouse.bigquery_merge import BigQueryMerge
 from common.warehouse.bigquery_replace import BigQueryReplacement
 from common.warehouse.bigquery_rows import BigQueryRows, all_rows
 from common.warehouse.bigquery_types import new_table, reference, schema_field, spec
@@ -24,6 +25,7 @@ from common.warehouse.warehouse import (
     Estimate,
     Job,
     JobResult,
+    MergeJob,
     QueryJob,
     ReplaceJob,
     Row,
@@ -156,6 +158,8 @@ class BigQueryWarehouse:
                 await self._jobs.query(job)
             case ReplaceJob():
                 await BigQueryReplacement(self._calls, self._jobs, job).submit()
+            case MergeJob():
+                await BigQueryMerge(self._calls, self._jobs, job).submit()
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
         """Wait until a job ends, whoever submitted it. Raises JobAborted, Terminal, ObjectNotFound, Transient."""

@@ -23,7 +23,7 @@ LONGEST_POLL_SECONDS = 1.0
 EXPIRE_LABEL = "convergence_expire_time"
 """Seconds since the epoch. A query job cannot set its destination's expiration, so whoever waits for the job does."""
 ROWS_LABEL = "convergence_rows"
-"""The rows that a replacement publishes, counted before it was submitted."""
+"""The rows that a replacement or a merge publishes, counted before it was submitted."""
 _BASES: Mapping[str, EstimateBasis] = {
     "PRECISE": "dry_run",
     "LOWER_BOUND": "dry_run_at_least",
@@ -111,6 +111,8 @@ class BigQueryJobs:
             job = cast(AnyJob, await self._calls.run(self._client.get_job, job_id))
             if job.state == "DONE":
                 if job.error_result:
+                    if _came_second(job):
+                        raise JobAborted("The table got its first rows from a concurrent job")
                     raise job_error(job.error_result, statement_type=getattr(job, "statement_type", None))
                 return job
             if (remaining := deadline - loop.time()) <= 0:
@@ -153,6 +155,12 @@ class BigQueryJobs:
             else:
                 table = await self._calls.run(self._client.get_table, table.reference)
         return int(table.num_rows or 0)
+
+
+def _came_second(job: AnyJob) -> bool:
+    """Whether a copy into an empty table found that another had filled it."""
+    only_empty = isinstance(job, bigquery.CopyJob) and job.write_disposition == bigquery.WriteDisposition.WRITE_EMPTY
+    return only_empty and job.error_result["reason"] == "duplicate"
 
 
 def common_configuration(labels: Mapping[str, str], timeout_seconds: float) -> dict[str, Any]:

@@ -7,49 +7,39 @@ without rows; a query without rows, written to that partition, empties it as ato
 
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 
 from google.cloud import bigquery
 
-from common.errors import ObjectExists, ObjectNotFound, Terminal
+from common.errors import Terminal
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import ROWS_LABEL, BigQueryJobs, common_configuration
+from common.warehouse.bigquery_publication import BigQueryPublication
 from common.warehouse.bigquery_rows import all_rows
-from common.warehouse.bigquery_types import new_table, quoted, reference, spec
-from common.warehouse.warehouse import Parameter, QueryJob, ReplaceJob, Statement, TableRef, TableSpec, same_columns
+from common.warehouse.bigquery_types import quoted, spec
+from common.warehouse.warehouse import Parameter, QueryJob, ReplaceJob, Statement, TableSpec
 
 
-class BigQueryReplacement:
-    """Starts one replacement. Checks come first; only the job that publishes carries the caller's id, so that what was refused, or died
-    on the way, has changed nothing and may be submitted again."""
+class BigQueryReplacement(BigQueryPublication):
+    """Starts one replacement."""
 
     def __init__(self, calls: BigQueryCalls, jobs: BigQueryJobs, job: ReplaceJob) -> None:
-        self._calls = calls
-        self._jobs = jobs
-        self._job = job
-        self._client = calls.client
+        super().__init__(calls, jobs, job)
+        self._partition = job.partition
 
     async def submit(self) -> None:
         """Raises ObjectExists, Terminal for rows that may not be published."""
-        if await self._jobs.exists(self._job.job_id):  # Before the checks: its staging table may be gone by now.
-            raise ObjectExists("A job of that id exists")
+        await self._require_unused()
         source = await self._source()
         staged = spec(source)
-        partition = self._job.partition
+        partition = self._partition
         rows = await self._rows_inside(staged, partition) if partition else int(source.num_rows or 0)
-        await self._prepare_destination(staged)
+        await self._prepare_destination(staged, same_partitions=partition is not None)
         labels = {**self._job.labels, ROWS_LABEL: str(rows)}
         if partition and not rows:
             await self._empty(partition, labels)
         else:
             await self._copy(labels)
-
-    async def _source(self) -> bigquery.Table:
-        try:
-            return await self._calls.run(self._client.get_table, self._reference(self._job.source))
-        except ObjectNotFound as error:
-            raise Terminal("The table of staged rows does not exist") from error
 
     async def _rows_inside(self, staged: TableSpec, partition: date) -> int:
         """Count the staged rows; BigQuery answers from metadata. Raises Terminal, reason ROWS_OUTSIDE_PARTITION, if any lies outside."""
@@ -79,27 +69,13 @@ class BigQueryReplacement:
             )
         return int(str(counts["inside"]))
 
-    async def _prepare_destination(self, staged: TableSpec) -> None:
-        """Create the destination where it does not exist. Raises Terminal if it holds other columns or is partitioned otherwise."""
-        target = self._reference(self._job.destination)
-        try:
-            published = spec(await self._calls.run(self._client.get_table, target))
-        except ObjectNotFound:
-            with suppress(ObjectExists):  # Created by another replacement meanwhile; the copy itself checks the rest.
-                await self._calls.run(self._client.create_table, new_table(target, staged))
-            return
-        if not same_columns(staged.columns, published.columns):
-            raise Terminal("The staged rows have other columns than the table they are to be published in")
-        if self._job.partition and staged.partition_column != published.partition_column:
-            raise Terminal("The staged rows are partitioned otherwise than the table they are to be published in")
-
     async def _copy(self, labels: Mapping[str, str]) -> None:
         disposition = {"writeDisposition": "WRITE_TRUNCATE", "createDisposition": "CREATE_NEVER"}
         config = {"copy": disposition, **common_configuration(labels, self._job.timeout_seconds)}
         await self._jobs.start(
             self._client.copy_table,
-            self._reference(self._job.source, self._job.partition),
-            self._reference(self._job.destination, self._job.partition),
+            self._reference(self._job.source, self._partition),
+            self._reference(self._job.destination, self._partition),
             job_id=self._job.job_id,
             job_config=bigquery.CopyJobConfig.from_api_repr(config),
         )
@@ -119,9 +95,3 @@ class BigQueryReplacement:
             job_config=bigquery.QueryJobConfig.from_api_repr(config),
             job_retry=None,
         )
-
-    def _reference(self, ref: TableRef, partition: date | None = None) -> bigquery.TableReference:
-        return reference(ref, self._client.project, partition=partition)
-
-    def _quoted(self, ref: TableRef) -> str:
-        return quoted(ref.project or self._client.project, ref.dataset, ref.table)

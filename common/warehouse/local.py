@@ -21,6 +21,7 @@ from common.warehouse.warehouse import (
     Job,
     JobResult,
     QueryJob,
+    ReplaceJob,
     Row,
     RowStream,
     Statement,
@@ -100,8 +101,10 @@ class LocalWarehouse:
         """Start a job. Raises ObjectExists when the id was ever used."""
         if isinstance(job, QueryJob):
             await self._ask(wire.SubmitQuery(replace(job, statement=wire.portable(job.statement))))
-        else:
+        elif isinstance(job, ReplaceJob):
             await self._ask(wire.SubmitReplace(job))
+        else:
+            await self._ask(wire.SubmitMerge(job))
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
         """Wait until a job ends. Raises JobAborted, Terminal, ObjectNotFound; Transient when it still runs or the server is away."""

@@ -27,6 +27,7 @@ from common.errors import (
 )
 from common.warehouse.warehouse import (
     Column,
+    MergeJob,
     Parameter,
     QueryJob,
     ReplaceJob,
@@ -125,6 +126,13 @@ class SubmitReplace:
     """Answers nothing."""
 
     job: ReplaceJob
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitMerge:
+    """Answers nothing."""
+
+    job: MergeJob
 
 
 @dataclass(frozen=True, slots=True)

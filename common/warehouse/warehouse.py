@@ -153,7 +153,26 @@ class ReplaceJob:
     timeout_seconds: float = 600.0
 
 
-Job = QueryJob | ReplaceJob
+@dataclass(frozen=True, slots=True)
+class MergeJob:
+    """Put the rows of `source` into `destination`, atomically: each in place of the rows that agree with it in all `keys`, or beside them
+    where none does. The same rows merged twice leave the same table.
+
+    The destination is created with the source's columns, partitioning and clustering where it does not exist. Refused with Terminal before
+    anything is changed: a source with other columns than the destination's, a key that is no column of `merging.KEY_TYPES`, and, with the
+    reason MERGE_KEYS_INVALID, rows with NULL in a key and two rows with the same. Of any number of merges at the same time those that would
+    make two rows of one new key abort, and may be tried again.
+    """
+
+    job_id: str
+    source: TableRef
+    destination: TableRef
+    keys: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 600.0
+
+
+Job = QueryJob | ReplaceJob | MergeJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import structlog
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.local_wire import decode, decode_error, encode, encode_error
-from common.warehouse.warehouse import Job, JobResult, QueryJob, ReplaceJob, TableRef
+from common.warehouse.warehouse import Job, JobResult, MergeJob, QueryJob, ReplaceJob, TableRef
 from local_stack.warehouse.database import METADATA, Database, translated
 from local_stack.warehouse.stop import Stop
 
@@ -131,8 +131,8 @@ class Jobs:
 
     @contextlib.contextmanager
     def _writing_to(self, running: _Running) -> Iterator[None]:
-        """Jobs that replace the same table go one after the other. A DELETE that finds no row conflicts with nothing, so two first
-        replaces of one day would both insert."""
+        """Jobs that write the same table go one after the other. A DELETE that finds no row conflicts with nothing, so two first
+        replaces of one day would both insert, and two merges of one new key."""
         target = _target(running.job)
         if target is None:
             yield
@@ -148,6 +148,6 @@ class Jobs:
 
 
 def _target(job: Job) -> TableRef | None:
-    if isinstance(job, ReplaceJob):
+    if isinstance(job, ReplaceJob | MergeJob):
         return job.destination
     return job.destination.table if isinstance(job, QueryJob) and job.destination else None

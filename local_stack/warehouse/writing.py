@@ -1,4 +1,4 @@
-"""What the two kinds of job do inside their transaction. Rows stay in DuckDB throughout."""
+"""What the kinds of job do inside their transaction. Rows stay in DuckDB throughout."""
 
 from datetime import date, timedelta
 
@@ -7,10 +7,12 @@ import pyarrow as pa
 
 from common.errors import ObjectNotFound, Terminal
 from common.warehouse.local_wire import Upload
+from common.warehouse.merging import require_keys, require_one_row_per_key
 from common.warehouse.warehouse import (
     Destination,
     Job,
     JobResult,
+    MergeJob,
     QueryJob,
     ReplaceJob,
     TableRef,
@@ -33,6 +35,8 @@ class Writer:
         """Do the job. Raises WarehouseErrors and DuckDB's own."""
         if isinstance(job, ReplaceJob):
             return JobResult(job.job_id, self._replace(cursor, job), bytes_processed=0, bytes_billed=0)
+        if isinstance(job, MergeJob):
+            return JobResult(job.job_id, self._merge(cursor, job), bytes_processed=0, bytes_billed=0)
         plan = self._planner.plan(job.statement, max_bytes_billed=job.max_bytes_billed)
         rows = self._query(cursor, job, plan)
         return JobResult(job.job_id, rows, plan.bytes_processed, plan.bytes_billed)
@@ -86,6 +90,27 @@ class Writer:
         destination = self._catalog.sql_name(job.destination)
         cursor.execute(f"DELETE FROM {destination} WHERE {within}")
         return _count(cursor.execute(f"INSERT INTO {destination} BY NAME SELECT * FROM {staged}"))
+
+    def _merge(self, cursor: duckdb.DuckDBPyConnection, job: MergeJob) -> int:
+        source, _ = self._catalog.find(job.source)
+        require_keys(source, job.keys)
+        staged, keys = self._catalog.sql_name(job.source), [quote(key) for key in job.keys]
+        without_key = " OR ".join(f"{key} IS NULL" for key in keys)
+        repeated = f"SELECT 1 FROM {staged} GROUP BY {', '.join(keys)} HAVING count(*) > 1"
+        require_one_row_per_key(
+            without_key=_count(cursor.execute(f"SELECT count(*) FROM {staged} WHERE {without_key}")),
+            repeated_keys=_count(cursor.execute(f"SELECT count(*) FROM ({repeated})")),
+        )
+        self._ensure(cursor, job.destination, source)
+        names = [quote(column.name) for column in source.columns]
+        same = " AND ".join(f"published.{key} = staged.{key}" for key in keys)
+        changes = ", ".join(f"{name} = staged.{name}" for name in names if name not in keys)
+        cursor.execute(
+            f"MERGE INTO {self._catalog.sql_name(job.destination)} AS published USING {staged} AS staged ON {same} "
+            + (f"WHEN MATCHED THEN UPDATE SET {changes} " if changes else "")
+            + f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({', '.join(f'staged.{n}' for n in names)})"
+        )
+        return _count(cursor.execute(f"SELECT count(*) FROM {staged}"))
 
     def _ensure(self, cursor: duckdb.DuckDBPyConnection, ref: TableRef, source: TableSpec) -> None:
         try:

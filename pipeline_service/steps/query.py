@@ -1,9 +1,9 @@
-"""The step `query`: stage the rows of a SELECT, check them, and only then replace the published partition by them."""
+"""The step `query`: stage the rows of a SELECT, check them, and only then publish them in the way that the step names."""
 
 import asyncio
 
 from common.clock import Clock
-from common.warehouse.warehouse import Destination, Job, QueryJob, ReplaceJob, Warehouse
+from common.warehouse.warehouse import Destination, Job, MergeJob, QueryJob, ReplaceJob, Warehouse
 from pipeline_service.plan import PlanQuery
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.accounts import StepAccounts
@@ -58,17 +58,12 @@ class QueryExecutor:
         attempt.rows_staged = result.rows
 
     async def _publish(self, attempt: Attempt, query: PlanQuery) -> None:
-        partition = day_of(query.destination.partition) if query.write == "replace_partition" else None
-
         def job(number: int) -> Job:
-            return ReplaceJob(
-                attempt.job_id(PUBLISH, number),
-                attempt.stage,
-                attempt.target,
-                partition,
-                attempt.labels,
-                PUBLISH_SECONDS,
-            )
+            job_id, stage, target = attempt.job_id(PUBLISH, number), attempt.stage, attempt.target
+            if query.write == "merge":
+                return MergeJob(job_id, stage, target, query.keys, attempt.labels, PUBLISH_SECONDS)
+            partition = day_of(query.destination.partition) if query.write == "replace_partition" else None
+            return ReplaceJob(job_id, stage, target, partition, attempt.labels, PUBLISH_SECONDS)
 
         result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
         attempt.publish_job_id = result.job_id

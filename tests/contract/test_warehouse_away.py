@@ -13,6 +13,7 @@ from common.warehouse.local import LocalWarehouse
 from common.warehouse.warehouse import (
     Column,
     Dataset,
+    MergeJob,
     QueryJob,
     ReplaceJob,
     Statement,
@@ -55,6 +56,7 @@ async def test_every_method_is_transient_within_seconds(away: Warehouse) -> None
         "list_rows": away.list_rows(TABLE),
         "submit": away.submit(QueryJob("job-1", SELECT)),
         "submit a replacement": away.submit(ReplaceJob("job-2", TABLE, TABLE)),
+        "submit a merge": away.submit(MergeJob("job-3", TABLE, TABLE, ("id",))),
         "wait": away.wait("job-1", timeout_seconds=60),
         "cancel": away.cancel("job-1"),
         "read": away.read(SELECT),

@@ -80,6 +80,14 @@ class Engine:
         self._atomically(cursor, f"DELETE FROM {_name(destination)} WHERE {where}", _insert(source, destination, where))
         return self.count(destination, where)
 
+    def fill(self, cursor: duckdb.DuckDBPyConnection, source: TableRef, destination: TableRef) -> int | None:
+        """Copy rows into a table that has none; None, and nothing is changed, where it has some."""
+        with self._writing:
+            if self.count(destination):
+                return None
+            cursor.execute(_insert(source, destination))
+            return self.count(destination)
+
     def recreate(
         self, cursor: duckdb.DuckDBPyConnection, source: TableRef, destination: TableRef, columns: Sequence[Column]
     ) -> None:

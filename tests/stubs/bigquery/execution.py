@@ -146,6 +146,13 @@ class Execution:
             self._engine.create_table(target, rows.columns)
             self._catalog.put(target, rows.columns, rows.resource)
             into = self._catalog.table(target)
+        if copy.get("writeDisposition") == "WRITE_EMPTY":
+            _check_columns(rows.columns, into.columns)
+            copied = self._engine.fill(self._job.cursor, source, target)
+            if copied is None:
+                raise ApiError("duplicate", f"Already Exists: Table {target}")
+            self._job.statistics["copy"] = {"copiedRows": str(copied)}
+            return
         if from_day or to_day:
             if rows.partition_column != into.partition_column or from_day != to_day:
                 raise ApiError("invalid", "Incompatible table partitioning specification")

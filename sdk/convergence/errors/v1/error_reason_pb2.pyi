@@ -98,6 +98,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
     RUN_TIMEOUT: _ErrorReason.ValueType  # 65
     """In Run.error: the run took longer than its template allows. What its steps had published stays."""
+    MERGE_KEYS_INVALID: _ErrorReason.ValueType  # 66
+    """In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key."""
     ROTATION_IN_PROGRESS: _ErrorReason.ValueType  # 70
     """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
@@ -182,6 +184,8 @@ ROWS_OUTSIDE_PARTITION: ErrorReason.ValueType  # 64
 """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
 RUN_TIMEOUT: ErrorReason.ValueType  # 65
 """In Run.error: the run took longer than its template allows. What its steps had published stays."""
+MERGE_KEYS_INVALID: ErrorReason.ValueType  # 66
+"""In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key."""
 ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
 """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71

@@ -54,6 +54,7 @@ _SOURCES = {
 _FIELDS = {
     "write and partition": 'write: "{mode}", partition: {column: day, value: "{date}"}, clustering: [day]',
     "clustering": 'write: replace_table, clustering: ["{column}"]',
+    "keys": 'write: merge, keys: ["{column}", x]',
 }
 _CHECKS = {
     "name and severity": '{type: not_null, column: x, name: "not_null_{kind}", severity: "{severity}"}',

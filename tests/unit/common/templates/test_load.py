@@ -103,6 +103,8 @@ def test_a_good_template_loads_and_says_what_it_publishes_and_reads(load: Load) 
         ('"{domain}_daily"', '"{tenant_id}"', 17, "{tenant_id} varies"),
         ("column: day, value", 'column: "{column}", value', 17, "{column} varies"),
         ("replace_partition", "replace_table", 17, "replace_partition, and nothing else, needs partition.column"),
+        ("replace_partition", "merge", 17, "replace_partition, and nothing else, needs partition.column"),
+        ("write: replace_partition", "write: replace_partition, keys: [day]", 17, "merge, and nothing else, needs keys"),
         ("replace_partition", "append", 17, "write: Input should be"),
         ('value: "{date}"', 'value: "{date}-x"', 17, "value: Input should be a valid date"),
         ("column: day, value", "column: dya, value", 17, "the SELECT yields no column dya"),
@@ -280,3 +282,31 @@ def test_steps_that_read_what_the_other_publishes_wait_for_each_other(load: Load
     step = "  - {{id: {0}, type: query, sql: 'SELECT x FROM {{tenant_id}}.{1}', destination: {{table: {0}, write: replace_table}}}}\n"
     text = "description: x\nsteps:\n" + step.format("a", "b") + step.format("b", "a")
     assert problems(load, text) == ["gcp/cost/example.yml:2: the steps wait for each other: a <- b <- a"]
+
+
+MERGED = """\
+description: x
+steps:
+  - id: a
+    type: query
+    sql: SELECT 1 AS id, 2 AS region
+    destination: {table: t, write: merge, keys: [id, region]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ("[id, id]", "a column stands twice among the keys"),
+        ("[id, ID]", "a column stands twice among the keys"),
+        ("[id, other]", "the SELECT yields no column other"),
+        ("[]", "merge, and nothing else, needs keys"),
+        ("[id`]", "String should match pattern"),
+        ("[_x" + ", _x" * 16 + "]", "at most 16"),
+    ],
+)
+def test_keys_that_tell_no_rows_apart_are_refused_by_line(load: Load, keys: str, reason: str) -> None:
+    load(MERGED)
+    (problem,) = problems(load, MERGED.replace("[id, region]", keys))
+    assert problem.startswith("gcp/cost/example.yml:6: ")
+    assert reason in problem

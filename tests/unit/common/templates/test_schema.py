@@ -35,6 +35,10 @@ parameters:
   filter: {type: json, default: {a: [1, null]}}
   region: {type: string, pattern: "[a-z]{2}", max_length: 2, default: eu}
 steps:
+  - id: merged
+    type: query
+    sql: SELECT @date AS day
+    destination: {table: merged, write: merge, keys: ["{column}"]}
   - id: "first_{domain}"
     type: query
     sql: SELECT @date AS day
@@ -108,6 +112,7 @@ def test_every_field_may_hold_placeholders_where_the_loader_takes_them(load: Loa
         ("write: replace_partition", "write: append"),
         ("column: day, value", "column: a b, value"),
         ('table: "{domain}_daily"', "table: other.cost_daily"),
+        ("write: replace_partition", "write: merge, keys: day"),
         ("type: not_null, column: day", "type: not_nil, column: day"),
         ("type: not_null, column: day", "type: not_null"),
         ("type: not_null, column: day", "type: not_null, column: day, severity: fatal"),

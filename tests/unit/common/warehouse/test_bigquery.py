@@ -10,7 +10,8 @@ import requests
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, PreconditionLost, Terminal, Transient
 from common.warehouse.bigquery import BigQueryWarehouse
-from common.warehouse.warehouse import Destination, QueryJob, ReplaceJob, Statement, TableRef
+from common.warehouse.bigquery_merge import merge_sql
+from common.warehouse.warehouse import Destination, Job, MergeJob, QueryJob, ReplaceJob, Statement, TableRef
 from tests.stubs.bigquery import LOCATION, BigQueryStub, connect
 from tests.unit.common.warehouse.conftest import DATASET, TABLE
 
@@ -18,7 +19,7 @@ INSERT = Statement(f"INSERT INTO `{TABLE}` (id) VALUES (1)")
 DAY = date(2025, 11, 15)
 
 
-async def finish(warehouse: BigQueryWarehouse, job: QueryJob | ReplaceJob) -> int:
+async def finish(warehouse: BigQueryWarehouse, job: Job) -> int:
     await warehouse.submit(job)
     return (await warehouse.wait(job.job_id, timeout_seconds=20)).rows
 
@@ -200,3 +201,34 @@ async def test_datasets_are_listed_over_all_pages(stub: BigQueryStub, warehouse:
     stub.requests.clear()
     assert {found.dataset_id for found in await warehouse.list_datasets(label="convergence")} == names
     assert stub.requests == ["datasets.list", "datasets.list"]
+
+
+async def test_the_first_rows_that_are_merged_are_copied_and_who_comes_second_tries_again(
+    stub: BigQueryStub, warehouse: BigQueryWarehouse
+) -> None:
+    """Two MERGEs that insert the same key do not conflict on BigQuery; of two copies into an empty table one succeeds."""
+    published = TableRef(DATASET, "merged")
+    one = await stage(warehouse, "_stage_one", "SELECT DATE '2025-11-15' AS day, 1 AS id")
+    two = await stage(warehouse, "_stage_two", "SELECT DATE '2025-11-15' AS day, 2 AS id")
+    stub.faults.hold_job("first", polls=1)  # accepted, and not begun before it is waited for
+    stub.faults.hold_job("second", polls=1)
+    await warehouse.submit(MergeJob("first", one, published, ("id",)))
+    await warehouse.submit(MergeJob("second", two, published, ("id",)))
+    assert (await warehouse.wait("first", timeout_seconds=20)).rows == 1
+    with pytest.raises(JobAborted):
+        await warehouse.wait("second", timeout_seconds=20)
+    assert await finish(warehouse, MergeJob("second-2", two, published, ("id",))) == 1
+    assert sorted(str(row["id"]) for row in await warehouse.list_rows(published)) == ["1", "2"]
+
+
+@pytest.mark.parametrize("fresh", [3, 1, 2], ids=["new", "smallest", "another"])
+async def test_every_merge_updates_a_row_so_that_it_conflicts_with_every_other(
+    warehouse: BigQueryWarehouse, fresh: int
+) -> None:
+    published = TableRef(DATASET, "merged")
+    rows = "SELECT DATE '2025-11-15' AS day, id FROM UNNEST([1, 2]) AS id"
+    await finish(warehouse, MergeJob("first", await stage(warehouse, "_stage_1", rows), published, ("id",)))
+    staged = await stage(warehouse, "_stage_2", f"SELECT DATE '2025-11-15' AS day, {fresh} AS id")
+    source, target = f"`{staged}`", f"`{published}`"
+    merge = Statement(merge_sql(source, target, columns=["day", "id"], keys=["id"]))
+    assert await finish(warehouse, QueryJob("merge", merge)) == 2, "the row that is merged, and another"

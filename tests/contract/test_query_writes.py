@@ -1,0 +1,71 @@
+"""What a query step publishes by each write, on both warehouses, also where an attempt follows one that died."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from common.errors import ObjectNotFound, Terminal
+from common.warehouse.warehouse import TableRef, Warehouse
+from pipeline_service.steps.attempt import Attempt
+from tests.contract.checked_steps import CheckedStep
+
+MERGE = "write: merge, keys: [id]"
+
+
+@pytest.fixture
+async def step(warehouse: Warehouse, dataset: str) -> CheckedStep:
+    step = CheckedStep(warehouse, dataset)
+    await step.prepare()
+    return step
+
+
+def rows(*pairs: tuple[int, str]) -> str:
+    return " UNION ALL ".join(f"SELECT {number} AS id, '{name}' AS name" for number, name in pairs)
+
+
+def next_attempt(attempt: Attempt) -> Attempt:
+    """The attempt that follows one whose end nobody saw."""
+    number = attempt.number + 1
+    return Attempt(attempt.run, attempt.step, number=number, schedule_time=datetime.now(UTC), leaves_jobs=lambda: False)
+
+
+async def published(step: CheckedStep) -> list[tuple[object, object]]:
+    return sorted(((row["id"], row["name"]) for row in await step.published()), key=repr)
+
+
+async def test_merged_rows_join_those_of_earlier_runs(step: CheckedStep) -> None:
+    await step.put(rows((1, "a"), (2, "b")))
+    await step.run("{type: row_count, min: 1}", write=MERGE)
+    await step.put(rows((2, "B"), (3, "c")))
+    done = await step.run("{type: row_count, min: 1}", write=MERGE)
+    assert await published(step) == [(1, "a"), (2, "B"), (3, "c")]
+    assert (done.attempt.rows_staged, done.attempt.rows_written) == (2, 2)
+
+
+async def test_an_attempt_after_one_that_died_merges_nothing_again(step: CheckedStep) -> None:
+    await step.put(rows((1, "a")))
+    done = await step.run("{type: row_count, min: 1}", write=MERGE)
+    await step.put(rows((1, "later")))
+    await step.run("{type: row_count, min: 1}", write=MERGE)
+    again = await step.execute(next_attempt(done.attempt))
+    assert (again.failed, again.attempt.rows_written) == (None, 1)
+    assert await published(step) == [(1, "later")]
+
+
+async def test_rows_that_fail_their_checks_are_not_merged(step: CheckedStep) -> None:
+    await step.put(rows((1, "a")))
+    await step.run("{type: row_count, min: 1}", write=MERGE)
+    await step.put(rows((1, "b")))
+    done = await step.run("{type: accepted_values, column: name, values: [a]}", write=MERGE)
+    assert done.failed is not None
+    assert done.failed.reason == "CHECK_FAILED"
+    assert await published(step) == [(1, "a")]
+
+
+async def test_two_rows_of_one_key_fail_the_step_and_publish_nothing(step: CheckedStep) -> None:
+    await step.put(rows((1, "a"), (1, "b")))
+    with pytest.raises(Terminal) as caught:
+        await step.run("{type: row_count, min: 1}", write=MERGE)
+    assert caught.value.reason == "MERGE_KEYS_INVALID"
+    with pytest.raises(ObjectNotFound):
+        await step.warehouse.get_table(TableRef(step.tenant_id, "published"))

@@ -1,0 +1,66 @@
+"""The writes of a query step as a tenant meets them, on both warehouses."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from common.warehouse.warehouse import Warehouse
+from convergence.errors.v1 import error_reason_pb2
+from convergence.pipeline.v1 import run_pb2
+from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_stack
+from tests.rpc.tenant_stack import tenant_stack
+
+TEMPLATES = {
+    "merged": """
+description: The latest cost of each service
+parameters:
+  date: {type: date, required: true}
+steps:
+  - id: load
+    type: query
+    sql: SELECT * FROM `{source.export}` WHERE day = @date
+    destination: {table: latest, write: merge, keys: [service], clustering: [service]}
+    checks:
+      - {type: row_count, min: 1}
+    timeout: 1m
+""",
+    "merged_by_day": """
+description: Merges rows by a key that they share
+steps:
+  - id: load
+    type: query
+    sql: SELECT * FROM `{source.export}`
+    destination: {table: by_day, write: merge, keys: [day]}
+    timeout: 1m
+""",
+}
+
+
+@pytest.fixture
+async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
+    configs_dir = configs_with(tmp_path, TEMPLATES)
+    async with (
+        tenant_stack(tmp_path, warehouse) as tenants,
+        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
+    ):
+        yield running
+
+
+async def test_each_run_merges_its_rows_by_their_keys(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    first = await stack.run(tenant_id, key, "merged")
+    assert first.status == run_pb2.Run.COMPLETE, first
+    assert first.steps[0].rows_written == 2
+    second = await stack.run(tenant_id, key, "merged", date="2025-11-16")
+    assert (second.status, second.steps[0].rows_written) == (run_pb2.Run.COMPLETE, 1)
+    rows = {row["service"]: (row["day"], row["items"]) for row in await stack.rows(tenant_id, key, "latest")}
+    assert rows == {"compute": ("2025-11-16", "5"), "storage": (DAY, "4")}
+
+
+async def test_rows_that_share_their_keys_fail_the_run_with_a_reason_and_without_a_row(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    run = await stack.run(tenant_id, key, "merged_by_day", date="")
+    assert (run.status, run.error.reason) == (run_pb2.Run.FAILED, error_reason_pb2.MERGE_KEYS_INVALID)
+    assert run.error.message == "1 keys stand in more than one of the staged rows that are to be merged by them"
+    assert run.steps[0].attempts == 1
