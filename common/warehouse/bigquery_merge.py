@@ -1,9 +1,9 @@
 """Merging rows on BigQuery: one MERGE, or, into a table without rows, one copy that nobody else may have preceded.
 
 A MERGE that only inserts conflicts with nothing: two at the same time would both insert a key that is new to both. One that updates a
-row conflicts with every other that changes the same partition. So each of ours updates, beside its own rows, the one with the smallest keys,
-to what it is: the same row for all that begin at the same time. A table without rows has none: there a copy with WRITE_EMPTY takes the place
-of the MERGE, and of several, atomically, one succeeds.
+row conflicts with every other that changes the same partition. So each of ours updates, beside its own rows, the one with the smallest
+keys, to what it is: the same row for all that begin at the same time. A table without rows has none: there a copy with WRITE_EMPTY takes
+the place of the MERGE, and of several, atomically, one succeeds.
 https://cloud.google.com/bigquery/docs/data-manipulation-language#dml_statement_conflicts
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationTableCopy
 """
