@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.api_keys.changes import KeyWish
+from common.api_keys.changes import KeySpec
 from common.api_keys.scopes import SCOPES
 from common.audit import REQUEST_ID_LIFETIME
 from common.clock import Clock
@@ -64,20 +64,20 @@ class CreateKey:
         caller.require_tenant(tenant_id)
         caller.require_scopes(scopes)
 
-        wish = KeyWish(display_name, scopes, expires)
+        spec = KeySpec(display_name, scopes, expires)
         act = Act(
             "CreateKey",
             tenant_id,
             request_id=request_id,
             fields={"scopes": sorted(scopes), "expire_time": expire_time, "display_name": display_name},
         )
-        return await self._acts.do(caller, act, lambda turn: self._create(caller, turn, wish))
+        return await self._acts.do(caller, act, lambda turn: self._create(caller, turn, spec))
 
-    async def _create(self, caller: Caller, turn: Turn, wish: KeyWish) -> CreatedKey:
-        if not turn.repeated and wish.expire_time is not None and wish.expire_time <= self._clock.now():
+    async def _create(self, caller: Caller, turn: Turn, spec: KeySpec) -> CreatedKey:
+        if not turn.repeated and spec.expire_time is not None and spec.expire_time <= self._clock.now():
             raise InvalidInput([Violation("expire_time", _PAST)])
         tenant_id, key_id = turn.tenant.tenant_id, key_id_of(turn.act_id)
         turn.about(key_id)
         effect_id = f"create_key_{tenant_id}_{turn.act_id}"
-        details = await self._minting.obtain(effect_id, tenant_id, key_id, wish, principal=caller.principal)
+        details = await self._minting.obtain(effect_id, tenant_id, key_id, spec, principal=caller.principal)
         return CreatedKey(await self._minting.in_clear(caller, details), self._policy.view(details))

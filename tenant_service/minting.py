@@ -1,6 +1,6 @@
 """Making keys: one per row however often it is asked for, since every answer is decrypted from the row and never kept from the making."""
 
-from common.api_keys.changes import EncryptedKey, KeyChanges, KeyWish
+from common.api_keys.changes import EncryptedKey, KeyChanges, KeySpec
 from common.api_keys.details import KeyDetails
 from common.api_keys.key import mint
 from common.api_keys.store import KeyStore, key_context
@@ -24,7 +24,7 @@ class Minting:
         self._cipher = cipher
         self._clock = clock
 
-    async def obtain(self, effect_id: str, tenant_id: str, key_id: str, wish: KeyWish, *, principal: str) -> KeyDetails:
+    async def obtain(self, effect_id: str, tenant_id: str, key_id: str, spec: KeySpec, *, principal: str) -> KeyDetails:
         """The key of that id: added under `effect_id`, or as whoever came first added it.
 
         An INSERT conflicts with nothing, so it runs under a job id; whoever comes second finds the job done and reads the row.
@@ -32,7 +32,7 @@ class Minting:
         details = await self._keys.find(tenant_id, key_id)
         if details is None:
             new = await self.encrypted(tenant_id, key_id)
-            await self._changes.insert(effect_id, tenant_id, new, wish, principal=principal)
+            await self._changes.insert(effect_id, tenant_id, new, spec, principal=principal)
             details = await self._keys.find(tenant_id, key_id)
         if details is None:
             raise Terminal("A key is missing although its insertion is done")

@@ -6,7 +6,7 @@ Every step can be repeated, by anybody and at the same time: an onboarding that 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.api_keys.changes import KeyWish
+from common.api_keys.changes import KeySpec
 from common.audit import AuditLog, Recording
 from common.fields import Fields
 from common.rpc.caller import Caller
@@ -106,8 +106,8 @@ class Onboard:
 
     async def _obtain_key(self, caller: Caller, tenant_id: str, claim: str) -> Secret:
         """The tenant's first key: one, however often and by however many at the same time its onboarding is repeated."""
-        effect_id, wish = f"onboard_{tenant_id}_{claim}_key", KeyWish("onboarding", self._template.scopes)
-        details = await self._minting.obtain(effect_id, tenant_id, key_id_of(claim), wish, principal=caller.principal)
+        effect_id, spec = f"onboard_{tenant_id}_{claim}_key", KeySpec("onboarding", self._template.scopes)
+        details = await self._minting.obtain(effect_id, tenant_id, key_id_of(claim), spec, principal=caller.principal)
         return await self._minting.in_clear(caller, details)
 
     async def _make_ready(

@@ -43,7 +43,7 @@ class EncryptedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyWish:
+class KeySpec:
     """What a new key is to be: a name for people, what it may do, and from when on it is refused (None for never)."""
 
     display_name: str
@@ -61,11 +61,11 @@ class KeyChanges:
         self._clock = clock
         self._keys_changed = keys_changed
 
-    async def insert(self, effect_id: str, tenant_id: str, key: EncryptedKey, wish: KeyWish, *, principal: str) -> None:
+    async def insert(self, effect_id: str, tenant_id: str, key: EncryptedKey, spec: KeySpec, *, principal: str) -> None:
         """Add a key."""
         now = self._clock.now()
         await self._run(
-            effect_id, tenant_id, insert_key_statement(tenant_id, key, wish, create_time=now, principal=principal)
+            effect_id, tenant_id, insert_key_statement(tenant_id, key, spec, create_time=now, principal=principal)
         )
 
     async def rotate(
@@ -90,14 +90,14 @@ class KeyChanges:
 
 
 def insert_key_statement(
-    tenant_id: str, key: EncryptedKey, wish: KeyWish, *, create_time: datetime, principal: str
+    tenant_id: str, key: EncryptedKey, spec: KeySpec, *, create_time: datetime, principal: str
 ) -> Statement:
     """The statement that adds a key. An INSERT conflicts with nothing on BigQuery: run it under a job id that cannot run twice."""
     parameters = (
         *key.parameters(tenant_id),
-        Parameter("display_name", "STRING", wish.display_name),
-        Parameter("scopes", "STRING", tuple(sorted(wish.scopes)), array=True),
-        Parameter("expire_time", "TIMESTAMP", wish.expire_time),
+        Parameter("display_name", "STRING", spec.display_name),
+        Parameter("scopes", "STRING", tuple(sorted(spec.scopes)), array=True),
+        Parameter("expire_time", "TIMESTAMP", spec.expire_time),
         Parameter("create_time", "TIMESTAMP", create_time),
         Parameter("create_principal", "STRING", principal),
     )

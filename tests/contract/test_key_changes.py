@@ -8,7 +8,7 @@ import pytest
 
 from common.api_keys.changes import (
     EncryptedKey,
-    KeyWish,
+    KeySpec,
     insert_key_statement,
     revoke_keys_statement,
     rotate_key_statement,
@@ -43,9 +43,9 @@ class Keys:
         await self._warehouse.create_table(TableRef(self.tenant_id, KEYS_TABLE), spec)
 
     async def add(self, key_id: str, *, expire_time: datetime | None = None) -> None:
-        wish = KeyWish("of tests", SCOPES, expire_time)
+        spec = KeySpec("of tests", SCOPES, expire_time)
         new = self.encrypted(key_id)
-        assert await self.run(insert_key_statement(self.tenant_id, new, wish, create_time=NOW, principal="admin")) == 1
+        assert await self.run(insert_key_statement(self.tenant_id, new, spec, create_time=NOW, principal="admin")) == 1
 
     async def rotate(self, old: str, new: str, *, now: datetime = NOW, grace: timedelta = DAY) -> int:
         statement = rotate_key_statement(

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from common.api_keys.changes import EncryptedKey, KeyWish, insert_key_statement
+from common.api_keys.changes import EncryptedKey, KeySpec, insert_key_statement
 from common.api_keys.hashing import digest
 from common.api_keys.key import mint
 from common.api_keys.store import key_context
@@ -94,8 +94,8 @@ async def test_a_request_id_that_hits_on_another_keys_row_gives_away_nothing_tha
     request_id, major = new_request_id(), mint(keys.tenant_id)
     key_id = key_id_of(short_digest([keys.tenant_id, request_id]))
     encrypted = await keys.stack.cipher.encrypt_value(major.reveal(), key_context(keys.tenant_id, key_id))
-    row, wish = EncryptedKey.of(keys.tenant_id, key_id, major, encrypted), KeyWish("", ALL_SCOPES)
-    statement = insert_key_statement(keys.tenant_id, row, wish, create_time=datetime.now(UTC), principal="admin")
+    row, spec = EncryptedKey.of(keys.tenant_id, key_id, major, encrypted), KeySpec("", ALL_SCOPES)
+    statement = insert_key_statement(keys.tenant_id, row, spec, create_time=datetime.now(UTC), principal="admin")
     await Effects(keys.warehouse, SystemClock()).run(f"insert_{request_id}", statement)
     assert key_id in await keys.by_id()
     refusal = await refused(keys.create(minor, "keys:admin", request_id=request_id))
