@@ -14,7 +14,7 @@
     |   + TenantExists, DatasetTaken
     + FailedPrecondition      -> FAILED_PRECONDITION
     |   + TemplateInvalid, TenantNotReady, TenantSuspended, TenantInUse, SourceNotGranted,
-    |     DependencyRefused, DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable,
+    |     DependencyRefused, DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable, RunNotRetryable,
     |     TenantSchemaConflict
     + Aborted                 -> ABORTED               somebody else was first
     |   + RotationInProgress, ConcurrentChange
@@ -266,6 +266,15 @@ class CredentialUnusable(FailedPrecondition):
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message, metadata={"credential": name})
+
+
+class RunNotRetryable(FailedPrecondition):
+    """The run is active, complete, followed by a later one of its parameters, or forgotten by the engine."""
+
+    reason = "RUN_NOT_RETRYABLE"
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message, metadata={"status": status})
 
 
 class Aborted(ConvergenceError):

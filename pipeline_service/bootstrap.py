@@ -32,6 +32,7 @@ from pipeline_service.list_templates import ListTemplates
 from pipeline_service.read_table import ReadTable
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
+from pipeline_service.retry_run import RetryRun
 from pipeline_service.run_pipeline import RunPipeline
 from pipeline_service.run_template import RunTemplate
 from pipeline_service.servicer import PipelineServicer, UseCases
@@ -179,6 +180,7 @@ def _use_cases(
         get_run=get_run,
         watch_run=WatchRun(get_run, Watches(engine)),
         cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),
+        retry_run=RetryRun(get_run=get_run, tenants=tenants, engine=engine, requests=requests),
         cancel_runs=CancelRuns(
             tenants=tenants, engine=engine, requests=requests, clock=clock, settle_seconds=settle_seconds
         ),

@@ -70,6 +70,7 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         end_time=timestamp(run.state.end_time),
         steps=map(_step, run.state.steps),
         error=_error(run.state.error),
+        retry_of=run.header.retry_of,
     )
 
 

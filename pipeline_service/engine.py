@@ -53,6 +53,10 @@ class RunEngine(Protocol):
         """The workflow's latest execution; None where the engine has none (any more)."""
         ...
 
+    async def plan_of(self, execution: Execution) -> Plan | None:
+        """The plan that a run was started with; None where the engine has it no more."""
+        ...
+
     async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
         """The earliest execution of the workflow that had not ended before `moment`; None where there is none."""
         ...

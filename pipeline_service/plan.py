@@ -169,11 +169,12 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run does."""
+    """What one run does. `done` are the steps that the run before has completed, where this one goes on from it."""
 
     header: RunHeader
     steps: tuple[PlanStep, ...]
     timeout_seconds: float | None = None
+    done: tuple[Step, ...] = ()
 
     @classmethod
     def of(cls, resolved: ResolvedTemplate, *, trigger_by: str, principal: str) -> "Plan":
@@ -190,9 +191,11 @@ class Plan:
 
     def first_state(self) -> RunState:
         """Where its run stands before anything has happened."""
+        done = {step.step_id: step for step in self.done}
         return RunState(
             tuple(
-                Step(
+                done.get(step.step_id)
+                or Step(
                     step.step_id,
                     step.type,
                     destination_table=_table_name(step.query.destination.table) if step.query else "",

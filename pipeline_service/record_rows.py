@@ -43,6 +43,7 @@ def run_row(run: Run) -> Record:
         **_error_columns(state.error),
         "error_step_id": state.error.step_id if state.error else None,
         "steps": _STEPS.dump_json(state.steps).decode(),
+        **({"retry_of": header.retry_of} if header.retry_of else {}),
     }
 
 
@@ -57,6 +58,7 @@ def run_in(row: Row) -> Run:
         trigger_by=text_in(row, "trigger_by"),
         principal=text_in(row, "principal"),
         parameters=_PARAMETERS.validate_json(str(row["parameters"])),
+        retry_of=str(row.get("retry_of") or ""),
     )
     state = RunState(
         steps=_STEPS.validate_json(str(row["steps"])),

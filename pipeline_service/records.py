@@ -20,6 +20,8 @@ from pipeline_service.steps.attempt import Attempt, day_of
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
 LAST_RUN_DAYS = 400
 """How far back a run is compared with the last one: a yearly template finds it, and BigQuery reads no older partition."""
+_SINCE_VERSION_2 = frozenset({"retry_of"})
+"""Columns of these tables that tenants of version 1 lack until they are migrated."""
 _DEADLINE_SECONDS = 30.0
 _TRIES = 5
 """Jobs that one call takes at most: DML loses against concurrent DML now and then."""
@@ -47,13 +49,13 @@ class Records:
     async def begin_run(self, run: Run, *, attempt: int) -> None:
         """Write the run's row as it begins. `attempt` counts, from 1, the calls for this run."""
         table = TableRef(run.header.tenant_id, RUNS)
-        statement = begin_statement(table, self._specs[RUNS], run_row(run))
+        statement = begin_statement(table, self._specs[RUNS], await self._fitting(table, run_row(run)))
         await self._write(f"{run.pipeline_logging_id}_begin", statement, attempt)
 
     async def end_run(self, run: Run, *, attempt: int) -> None:
         """Write the run's row as it ended. `attempt` counts, from 1, the calls for this run."""
         table = TableRef(run.header.tenant_id, RUNS)
-        statement = end_statement(table, self._specs[RUNS], run_row(run))
+        statement = end_statement(table, self._specs[RUNS], await self._fitting(table, run_row(run)))
         await self._write(f"{run.pipeline_logging_id}_end", statement, attempt)
 
     async def add_attempt(self, attempt: Attempt, *, start_time: datetime, error: RunError | None) -> None:
@@ -112,6 +114,13 @@ class Records:
             return [run_in(row) for row in await self._rows(runs_statement(table, wanted, after, limit))]
         except ObjectNotFound:
             return []
+
+    async def _fitting(self, table: TableRef, row: Record) -> Record:
+        """The row without what its table has no column for yet: that of a tenant of an earlier version."""
+        if not row.keys() & _SINCE_VERSION_2:
+            return row
+        columns = {column.name for column in (await self._warehouse.get_table(table)).spec.columns}
+        return {name: value for name, value in row.items() if name in columns or name not in _SINCE_VERSION_2}
 
     async def _insert(self, attempt: Attempt, table: str, effect: str, rows: Sequence[Record]) -> None:
         statement = insert_statement(TableRef(attempt.run.tenant_id, table), self._specs[table], rows)

@@ -100,7 +100,8 @@ class RunState:
 @dataclass(frozen=True, slots=True)
 class RunHeader:
     """What of a run is known before it starts and never changes. `parameters` are the resolved ones, in canonical text;
-    `template_digest` is the SHA-256 of the template file, in hex; `principal` names the key that started the run."""
+    `template_digest` is the SHA-256 of the template file, in hex; `principal` names the key that started the run; `retry_of` is the run
+    that it goes on from, empty for most."""
 
     tenant_id: str
     pipeline_id: str
@@ -108,6 +109,7 @@ class RunHeader:
     trigger_by: str
     principal: str
     parameters: Mapping[str, str]
+    retry_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from pipeline_service.get_template import GetTemplate
 from pipeline_service.list_runs import ListRuns
 from pipeline_service.list_templates import ListTemplates
 from pipeline_service.read_table import ReadTable
+from pipeline_service.retry_run import RetryRun
 from pipeline_service.run_pipeline import RunPipeline
 from pipeline_service.run_template import RunTemplate
 from pipeline_service.watch_run import WatchRun
@@ -42,6 +43,7 @@ class UseCases:
     watch_run: WatchRun
     cancel_run: CancelRun
     cancel_runs: CancelRuns
+    retry_run: RetryRun
     list_runs: ListRuns
     get_template: GetTemplate
     list_templates: ListTemplates
@@ -109,6 +111,17 @@ class PipelineServicer(PipelineServiceServicer):
             request_id=request.request_id,
         )
         return run_to_proto(run)
+
+    async def RetryRun(self, request: pb2.RetryRunRequest, context: Context) -> pb2.RunTemplateResponse:
+        """Go on from a run that failed or was cancelled."""
+        started = await self._use_cases.retry_run(
+            current_caller(),
+            pipeline_logging_id=request.pipeline_logging_id,
+            tenant_id=request.tenant_id,
+            trigger_by=request.trigger_by,
+            request_id=request.request_id,
+        )
+        return started_to_proto(started)
 
     async def CancelRuns(self, request: pb2.CancelRunsRequest, context: Context) -> pb2.CancelRunsResponse:
         """Cancel a stopped tenant's runs."""

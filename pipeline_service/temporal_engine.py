@@ -85,6 +85,25 @@ class TemporalEngine:
         """See RunEngine."""
         return await self._describe(workflow_id)
 
+    async def plan_of(self, execution: Execution) -> Plan | None:
+        """See RunEngine."""
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=self._client.namespace,
+            execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
+            maximum_page_size=1,
+        )
+        try:
+            async with engine_call():
+                page = await self._client.workflow_service.get_workflow_execution_history(
+                    request, retry=True, timeout=CALL_TIMEOUT
+                )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        [payload] = page.history.events[0].workflow_execution_started_event_attributes.input.payloads
+        return await decode(self._client, payload, Plan)
+
     async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
         """See RunEngine. Only where the latest execution began after `moment` are earlier ones listed, which lags by milliseconds."""
         latest = await self._info(workflow_id)

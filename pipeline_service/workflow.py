@@ -79,6 +79,8 @@ class RunWorkflow:
         self._show(ended)
 
     async def _execute(self, step: PlanStep) -> None:
+        if self._status(step.step_id).is_terminal:  # done by the run that this one goes on from
+            return
         await workflow.wait_condition(lambda: all(self._status(name).is_terminal for name in step.depends_on))
         if any(self._holds_up(name) for name in step.depends_on):
             self._set(step, status=StepStatus.SKIPPED)

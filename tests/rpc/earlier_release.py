@@ -21,7 +21,11 @@ from tests.rpc.tenant_stack import as_key
 
 NOW = load_onboarding_template(default_configs_dir())
 """What this release gives a tenant."""
-SINCE_VERSION_1 = {"audit_log": {"request_digest", "body_digest"}, "cloud_credentials": {"identity", "ended_by"}}
+SINCE_VERSION_1 = {
+    "audit_log": {"request_digest", "body_digest"},
+    "cloud_credentials": {"identity", "ended_by"},
+    "pipeline_runs": {"retry_of"},
+}
 """The columns that version 2 added."""
 
 

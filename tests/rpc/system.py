@@ -49,6 +49,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "GetRun": {"pipeline_logging_id": NEVER},
     "WatchRun": {"pipeline_logging_id": NEVER},
     "GetTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily"},
+    "RetryRun": {"pipeline_logging_id": NEVER},
     "CancelRun": {"pipeline_logging_id": NEVER},
     "ReadTable": {"table": "cost"},
     "CreateKey": {"scopes": ["runs:read"]},

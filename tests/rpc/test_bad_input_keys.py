@@ -87,7 +87,7 @@ async def test_what_is_malformed_is_told_before_whose_it_is_and_whose_before_wha
 async def test_another_tenants_run_is_the_same_bytes_as_one_that_never_was(system: System) -> None:
     run = system.rivals_run
     wanted = (run, run.upper(), NEVER, "11111111-1111-4111-8111-111111111111")
-    methods = ("GetRun", "WatchRun", "CancelRun")
+    methods = ("GetRun", "WatchRun", "CancelRun", "RetryRun")
     refusals = await system.refusals(
         *((method, system.acme.key, {"pipeline_logging_id": run_id}) for method in methods for run_id in wanted),
         *(

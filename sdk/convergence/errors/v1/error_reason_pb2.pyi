@@ -86,6 +86,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help."""
     INTERNAL: _ErrorReason.ValueType  # 52
     """INTERNAL. Something unforeseen; metadata `error_id` finds it in the log."""
+    RUN_NOT_RETRYABLE: _ErrorReason.ValueType  # 53
+    """FAILED_PRECONDITION. Only the latest run of its parameters can be retried, once it has failed or was cancelled, and as long as the
+    engine has it; metadata `status` says where it stands.
+    """
     CHECK_FAILED: _ErrorReason.ValueType  # 60
     """In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing."""
     STATEMENT_FAILED: _ErrorReason.ValueType  # 61
@@ -172,6 +176,10 @@ DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51
 """FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help."""
 INTERNAL: ErrorReason.ValueType  # 52
 """INTERNAL. Something unforeseen; metadata `error_id` finds it in the log."""
+RUN_NOT_RETRYABLE: ErrorReason.ValueType  # 53
+"""FAILED_PRECONDITION. Only the latest run of its parameters can be retried, once it has failed or was cancelled, and as long as the
+engine has it; metadata `status` says where it stands.
+"""
 CHECK_FAILED: ErrorReason.ValueType  # 60
 """In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing."""
 STATEMENT_FAILED: ErrorReason.ValueType  # 61

@@ -416,6 +416,40 @@ class CancelRunRequest(_message.Message):
 Global___CancelRunRequest: _TypeAlias = CancelRunRequest  # noqa: Y015
 
 @_typing.final
+class RetryRunRequest(_message.Message):
+    """Request of RetryRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIPELINE_LOGGING_ID_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    TRIGGER_BY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    pipeline_logging_id: _builtins.str
+    """Required. The id of the run to go on from: the latest of its tenant, template and parameters."""
+    tenant_id: _builtins.str
+    """The run's tenant. Required from an admin; a tenant's key may leave it out."""
+    trigger_by: _builtins.str
+    """Optional. Who or what asks, at most 200 printable characters; `retry` where empty."""
+    request_id: _builtins.str
+    """Optional. A UUID4, as in RunTemplateRequest."""
+    def __init__(
+        self,
+        *,
+        pipeline_logging_id: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        trigger_by: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline_logging_id", b"pipeline_logging_id", "request_id", b"request_id", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunRequest: _TypeAlias = RetryRunRequest  # noqa: Y015
+
+@_typing.final
 class CancelRunsRequest(_message.Message):
     """Request of CancelRuns."""
 

@@ -67,6 +67,11 @@ class PipelineServiceStub:
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
                 _registered_method=True)
+        self.RetryRun = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/RetryRun',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RetryRunRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.FromString,
+                _registered_method=True)
         self.CancelRuns = channel.unary_unary(
                 '/convergence.pipeline.v1.PipelineService/CancelRuns',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunsRequest.SerializeToString,
@@ -138,6 +143,14 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryRun(self, request, context):
+        """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
+        template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelRuns(self, request, context):
         """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
         any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
@@ -201,6 +214,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.SerializeToString,
+            ),
+            'RetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRun,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RetryRunRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.SerializeToString,
             ),
             'CancelRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRuns,
@@ -386,6 +404,33 @@ class PipelineService:
             '/convergence.pipeline.v1.PipelineService/CancelRun',
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.CancelRunRequest.SerializeToString,
             convergence_dot_pipeline_dot_v1_dot_run__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/RetryRun',
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RetryRunRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.FromString,
             options,
             channel_credentials,
             insecure,

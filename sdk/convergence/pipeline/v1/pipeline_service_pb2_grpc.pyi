@@ -60,6 +60,10 @@ class PipelineServiceStub:
     come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
     run that has ended changes nothing.
     """
+    RetryRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.RetryRunRequest, _pipeline_service_pb2.RunTemplateResponse]
+    """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
+    template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
+    """
     CancelRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]
     """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
     any more has first to be suspended or deleted, TENANT_IN_USE otherwise. Needs an admin key. Takes at least 35 s (settings: the bound
@@ -96,6 +100,10 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
     come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
     run that has ended changes nothing.
+    """
+    RetryRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.RetryRunRequest, _pipeline_service_pb2.RunTemplateResponse]  # type: ignore[assignment]
+    """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
+    template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
     """
     CancelRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]  # type: ignore[assignment]
     """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
@@ -165,6 +173,16 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
         come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
         run that has ended changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRun(
+        self,
+        request: _pipeline_service_pb2.RetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.RunTemplateResponse, _abc.Awaitable[_pipeline_service_pb2.RunTemplateResponse]]:
+        """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
+        template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
         """
 
     @_abc_1.abstractmethod

@@ -93,6 +93,7 @@ class Run(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     pipeline_logging_id: _builtins.str
     """The run's id, a UUID."""
     pipeline_id: _builtins.str
@@ -103,6 +104,8 @@ class Run(_message.Message):
     """Where the run stands."""
     trigger_by: _builtins.str
     """Who or what asked for the run, as the caller said."""
+    retry_of: _builtins.str
+    """The run that this one goes on from, by RetryRun; empty for any other."""
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The resolved parameters, `date` among them."""
@@ -141,10 +144,11 @@ class Run(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         steps: _abc.Iterable[Global___Step] | None = ...,
         error: Global___RunError | None = ...,
+        retry_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "start_time", b"start_time", "status", b"status", "steps", b"steps", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

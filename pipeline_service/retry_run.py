@@ -1,0 +1,93 @@
+"""RetryRun: go on from a run that did not come to its good end, with the plan that it had."""
+
+from dataclasses import replace
+
+from common.errors import RunNotRetryable
+from common.fields import Fields
+from common.rpc.caller import Caller
+from common.tenants.tenants import Tenants
+from pipeline_service.engine import Execution, RunEngine, Started
+from pipeline_service.get_run import GetRun, Located
+from pipeline_service.plan import Plan
+from pipeline_service.request_record import Requests, digest_of, request_key
+from pipeline_service.run import Run, RunStatus, StepStatus
+from pipeline_service.run_id import workflow_id_of
+from pipeline_service.run_template import MAX_TRIGGER_CHARACTERS
+
+DEFAULT_TRIGGER = "retry"
+
+
+class RetryRun:
+    """The use case."""
+
+    def __init__(self, *, get_run: GetRun, tenants: Tenants, engine: RunEngine, requests: Requests) -> None:
+        self._get_run = get_run
+        self._tenants = tenants
+        self._engine = engine
+        self._requests = requests
+
+    async def __call__(
+        self, caller: Caller, *, pipeline_logging_id: str, tenant_id: str, trigger_by: str, request_id: str
+    ) -> Started:
+        """Start the new run, or join the one that another call started.
+
+        Raises InvalidInput, TenantMismatch, RunNotFound (also for another tenant's run), RunNotRetryable, RequestIdReused,
+        TenantNotFound, TenantNotReady, TenantSuspended, Unavailable.
+        """
+        fields = Fields()
+        fields.text("trigger_by", trigger_by, max_characters=MAX_TRIGGER_CHARACTERS)
+        fields.request_id(request_id)
+        located = await self._get_run.locate(
+            caller, pipeline_logging_id=pipeline_logging_id, tenant_id=tenant_id, fields=fields
+        )
+        run = located.run
+        tenant_id = run.header.tenant_id
+        trigger_by = trigger_by or DEFAULT_TRIGGER
+        digest = digest_of("RetryRun", run.pipeline_logging_id, trigger_by)
+        key = request_key(tenant_id, request_id) if request_id else None
+        # A repeat is answered whatever has become of run and tenant since.
+        if key is not None and (answer := await self._requests.answered(key, digest)) is not None:
+            return answer
+        await self._tenants.require_ready(tenant_id)
+        if (active := await self._retried_already(run)) is not None:
+            return active
+        execution = _retryable(located)
+        plan = await self._plan(execution, trigger_by=trigger_by, principal=caller.principal)
+        if key is None:
+            return await self._engine.start(execution.workflow_id, plan)
+        return await self._requests.start(key, digest, execution.workflow_id, plan)
+
+    async def _retried_already(self, run: Run) -> Started | None:
+        """The active run that goes on from this one, if there is one."""
+        workflow_id = workflow_id_of(run.header.tenant_id, run.pipeline_logging_id)
+        latest = await self._engine.describe(workflow_id) if workflow_id is not None else None
+        if latest is None or latest.run.header.retry_of != run.pipeline_logging_id:
+            return None
+        if latest.run.state.status.is_terminal:
+            return None
+        return Started(
+            latest.run.pipeline_logging_id,
+            latest.run.header.pipeline_id,
+            latest.run.state.status,
+            already_running=True,
+        )
+
+    async def _plan(self, execution: Execution, *, trigger_by: str, principal: str) -> Plan:
+        """The plan of the run, without the steps that it has completed."""
+        run = execution.run
+        plan = await self._engine.plan_of(execution)
+        if plan is None:
+            raise RunNotRetryable("The engine has the run no more: run its template again", run.state.status)
+        done = tuple(step for step in run.state.steps if step.status is StepStatus.COMPLETE)
+        header = replace(plan.header, trigger_by=trigger_by, principal=principal, retry_of=run.pipeline_logging_id)
+        return replace(plan, header=header, done=done)
+
+
+def _retryable(located: Located) -> Execution:
+    """Where the engine has the run. Raises RunNotRetryable."""
+    status = located.run.state.status
+    if status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+        raise RunNotRetryable("Only a run that failed or was cancelled can be retried", status)
+    if located.execution is None:
+        raise RunNotRetryable("The engine has the run no more, or a later one of its parameters: retry that", status)
+    return located.execution
