@@ -1,5 +1,5 @@
-"""One running system for all tests of a process that only ask what is refused, with a check that it left nothing behind; and a tenant
-for those that change its keys."""
+"""One running system for all tests of a process that only ask what is refused, with a check that it left nothing behind; a tenant for
+those that change its keys; and both services for those that stop tenants."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -12,6 +12,7 @@ from common.warehouse.warehouse import Warehouse
 from pipeline_service.temporal_connection import connect
 from tests.rpc.bad_templates import ANY_TABLE, BAD
 from tests.rpc.key_calls import KeyCalls, new_tenant
+from tests.rpc.life_calls import BOUNDS, PIPELINE_BOUNDS, SLOW_TEMPLATE, LifeCalls
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
 from tests.rpc.system import System, Tenant
 from tests.rpc.tenant_stack import tenant_stack
@@ -44,6 +45,19 @@ async def keys(warehouse: Warehouse, tmp_path: Path) -> AsyncIterator[KeyCalls]:
     """A new tenant's keys, on each warehouse."""
     async with tenant_stack(tmp_path, warehouse) as stack:
         yield await new_tenant(stack, warehouse)
+
+
+@pytest.fixture
+async def life(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> AsyncIterator[LifeCalls]:
+    """Both services with bounds as short as they can be, on each warehouse."""
+    configs_dir = configs_with(tmp_path, {**TEMPLATES, "slow": SLOW_TEMPLATE})
+    async with (
+        tenant_stack(tmp_path, warehouse, **BOUNDS) as tenants,
+        pipeline_stack(
+            tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
+        ) as stack,
+    ):
+        yield LifeCalls(stack)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

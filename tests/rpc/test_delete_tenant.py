@@ -2,11 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -21,32 +19,14 @@ from convergence.pipeline.v1 import run_pb2
 from convergence.tenant.v1 import tenant_pb2
 from tenant_service.delete_tenant import RunCanceller
 from tenant_service.pipeline_client import PipelineClient
-from tests.rpc.life_calls import BOUNDS, PIPELINE_BOUNDS, SLOW_TEMPLATE, LifeCalls
-from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
-from tests.rpc.statuses import refused, until
-from tests.rpc.tenant_stack import tenant_stack
+from tests.rpc.life_calls import LifeCalls
+from tests.rpc.pipeline_stack import pipeline_stack
+from tests.rpc.statuses import outcome_of, refused, until
 
 NO_KEY = ("UNAUTHENTICATED", "API_KEY_INVALID")
 NOT_FOUND = ("NOT_FOUND", "TENANT_NOT_FOUND")
 EXISTS = ("ALREADY_EXISTS", "TENANT_EXISTS")
 AWAY = ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
-
-
-@pytest.fixture
-async def life(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> AsyncIterator[LifeCalls]:
-    configs_dir = configs_with(tmp_path, {**TEMPLATES, "slow": SLOW_TEMPLATE})
-    async with (
-        tenant_stack(tmp_path, warehouse, **BOUNDS) as tenants,
-        pipeline_stack(
-            tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
-        ) as stack,
-    ):
-        yield LifeCalls(stack)
-
-
-async def outcome(call: Any) -> tuple[str, str]:
-    refusal = await refused(call)
-    return refusal.code, refusal.reason
 
 
 @dataclass
@@ -74,13 +54,13 @@ async def test_a_deleted_tenant_leaves_an_empty_dataset_and_nothing_that_works(l
     assert (deleted.tenant_id, deleted.state) == (tenant_id, tenant_pb2.Tenant.DELETED)
     assert await life.tables(tenant_id) == set()
     assert await life.get(tenant_id) == deleted
-    assert await outcome(life.get(tenant_id, key)) == NO_KEY
+    assert await outcome_of(life.get(tenant_id, key)) == NO_KEY
     await until(lambda: life.stack.start(tenant_id, key), NO_KEY, seconds=5)
-    assert await outcome(life.stack.start(tenant_id, life.admin)) == NOT_FOUND
+    assert await outcome_of(life.stack.start(tenant_id, life.admin)) == NOT_FOUND
     for call in (life.suspend(tenant_id), life.resume(tenant_id)):
-        assert await outcome(call) == NOT_FOUND
+        assert await outcome_of(call) == NOT_FOUND
     for fields in ({}, {"request_id": request_id}):
-        assert await outcome(life.onboard(tenant_id, **fields)) == EXISTS, "a name is given once"
+        assert await outcome_of(life.onboard(tenant_id, **fields)) == EXISTS, "a name is given once"
         assert await life.delete(tenant_id, **fields) == deleted, "deleting it again changes nothing"
     assert (await life.get(neighbour), await life.tables(neighbour), await life.audit_rows(neighbour)) == theirs
     assert len(await life.stack.rows(neighbour, neighbours_key)) == 2
@@ -115,7 +95,7 @@ async def test_an_unknown_tenant_and_a_dataset_of_somebody_else_are_not_deleted(
     unknown, foreign = (f"t_{uuid.uuid4().hex[:16]}" for _ in range(2))
     before = await life.stack.warehouse.create_dataset(foreign, location="US", labels={"owner": "somebody"})
     for name in (unknown, foreign):
-        assert await outcome(life.delete(name)) == NOT_FOUND
+        assert await outcome_of(life.delete(name)) == NOT_FOUND
     assert await life.stack.warehouse.get_dataset(foreign) == before
 
 
@@ -128,7 +108,9 @@ async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_compl
         canceller, runner.canceller = runner.canceller, PipelineClient(nowhere, bound_seconds=1.0)
         refusal = await refused(life.delete(tenant_id, **fields))
     assert (refusal.code, refusal.reason, refusal.retry) == (*AWAY, True)
-    assert await outcome(life.get(tenant_id, key)) == NO_KEY, "from the first change on, by the replica that answered"
+    assert await outcome_of(life.get(tenant_id, key)) == NO_KEY, (
+        "from the first change on, by the replica that answered"
+    )
     assert await life.state(tenant_id) == "DELETING"
     assert await life.tables(tenant_id) == tables, "its runs may still write there"
     assert (await life.audit_rows(tenant_id))[-2:] == [
@@ -136,8 +118,8 @@ async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_compl
         ("DeleteTenant", "OUTCOME", "UNAVAILABLE"),
     ]
     for call in (life.suspend(tenant_id), life.resume(tenant_id)):
-        assert await outcome(call) == NOT_FOUND
-    assert await outcome(life.onboard(tenant_id)) == EXISTS
+        assert await outcome_of(call) == NOT_FOUND
+    assert await outcome_of(life.onboard(tenant_id)) == EXISTS
 
     runner.canceller = canceller
     with structlog.testing.capture_logs() as logs:
@@ -152,7 +134,7 @@ async def test_a_request_id_that_stood_for_something_else_deletes_nothing(life: 
     tenant_id, _ = await life.stack.onboard(export=False)
     fields = {"request_id": str(uuid.uuid4())}
     await life.suspend(tenant_id, **fields)
-    assert await outcome(life.delete(tenant_id, **fields)) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+    assert await outcome_of(life.delete(tenant_id, **fields)) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
     assert await life.state(tenant_id) == "SUSPENDED"
     assert (await life.delete(tenant_id)).state == tenant_pb2.Tenant.DELETED, "also one that is suspended"
 
@@ -163,7 +145,7 @@ async def test_a_tenant_whose_onboarding_was_cut_off_can_be_deleted(life: LifeCa
     await life.stack.warehouse.delete_table(TableRef(tenant_id, "audit_log"))
     assert (await life.delete(tenant_id)).state == tenant_pb2.Tenant.DELETED
     assert await life.tables(tenant_id) == set()
-    assert await outcome(life.onboard(tenant_id)) == EXISTS
+    assert await outcome_of(life.onboard(tenant_id)) == EXISTS
 
 
 async def test_deletions_of_one_tenant_at_the_same_time_all_succeed(life: LifeCalls) -> None:
@@ -184,9 +166,9 @@ async def test_a_pipeline_service_that_knows_no_such_admin_is_an_operators_to_me
             tmp_path / "other", life.stack.warehouse, life.stack.tenants, temporal_address, **others_admin
         )
         await stack.enter_async_context(other)
-        assert await outcome(life.delete(tenant_id)) == ("FAILED_PRECONDITION", "DEPENDENCY_REFUSED")
+        assert await outcome_of(life.delete(tenant_id)) == ("FAILED_PRECONDITION", "DEPENDENCY_REFUSED")
     assert await life.state(tenant_id) == "DELETING"
-    assert await outcome(life.get(tenant_id, key)) == NO_KEY
+    assert await outcome_of(life.get(tenant_id, key)) == NO_KEY
 
 
 async def test_a_warehouse_that_lets_no_table_go_leaves_the_tenant_deleting(
@@ -199,7 +181,7 @@ async def test_a_warehouse_that_lets_no_table_go_leaves_the_tenant_deleting(
 
     with monkeypatch.context() as patched:
         patched.setattr(life.stack.warehouse, "delete_table", away)
-        assert await outcome(life.delete(tenant_id)) == AWAY
+        assert await outcome_of(life.delete(tenant_id)) == AWAY
     assert await life.state(tenant_id) == "DELETING"
     assert (await life.delete(tenant_id)).state == tenant_pb2.Tenant.DELETED
     assert await life.tables(tenant_id) == set()

@@ -1,42 +1,20 @@
 """Suspending and resuming tenants, listing them, and cancelling their runs, on both warehouses."""
 
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from common.warehouse.warehouse import TableRef, Warehouse
+from common.warehouse.warehouse import TableRef
 from convergence.pipeline.v1 import run_pb2
 from convergence.tenant.v1 import tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
-from tests.rpc.life_calls import BOUNDS, PIPELINE_BOUNDS, SLOW_TEMPLATE, LifeCalls
-from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
-from tests.rpc.statuses import refused, until
-from tests.rpc.tenant_stack import tenant_stack
+from tests.rpc.life_calls import LifeCalls
+from tests.rpc.statuses import outcome_of, until
 
 SUSPENDED = ("FAILED_PRECONDITION", "TENANT_SUSPENDED")
 NOT_READY = ("FAILED_PRECONDITION", "TENANT_NOT_READY")
 NOT_FOUND = ("NOT_FOUND", "TENANT_NOT_FOUND")
 IN_USE = ("FAILED_PRECONDITION", "TENANT_IN_USE")
-
-
-@pytest.fixture
-async def life(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> AsyncIterator[LifeCalls]:
-    configs_dir = configs_with(tmp_path, {**TEMPLATES, "slow": SLOW_TEMPLATE})
-    async with (
-        tenant_stack(tmp_path, warehouse, **BOUNDS) as tenants,
-        pipeline_stack(
-            tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
-        ) as stack,
-    ):
-        yield LifeCalls(stack)
-
-
-async def outcome(call: Any) -> tuple[str, str]:
-    refusal = await refused(call)
-    return refusal.code, refusal.reason
 
 
 async def test_a_suspended_tenant_runs_nothing_new_until_it_is_resumed_and_its_key_goes_on(life: LifeCalls) -> None:
@@ -60,7 +38,7 @@ async def test_a_repeated_request_id_does_not_undo_what_was_done_since(life: Lif
     await life.resume(tenant_id)
     repeated = await life.suspend(tenant_id, request_id=request_id)
     assert repeated.state == tenant_pb2.Tenant.READY
-    assert await outcome(life.resume(tenant_id, request_id=request_id)) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+    assert await outcome_of(life.resume(tenant_id, request_id=request_id)) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
 
 
 @pytest.mark.parametrize(
@@ -74,8 +52,8 @@ async def test_only_a_tenant_that_is_in_use_or_suspended_can_be_either(
     if state is not None:
         tenant_id, _ = await life.stack.onboard(export=False)
         await life.set_state(tenant_id, state)
-    assert await outcome(life.suspend(tenant_id)) == expected
-    assert await outcome(life.resume(tenant_id)) == expected
+    assert await outcome_of(life.suspend(tenant_id)) == expected
+    assert await outcome_of(life.resume(tenant_id)) == expected
 
 
 async def test_what_is_done_to_a_tenants_state_is_recorded(life: LifeCalls) -> None:
@@ -121,7 +99,7 @@ async def test_tenants_are_listed_page_by_page_in_whatever_state(life: LifeCalls
 async def test_a_suspended_tenants_runs_are_cancelled_recorded_and_awaited(life: LifeCalls) -> None:
     tenant_id, key = await life.stack.onboard(export=False)
     runs = [await life.start_slow(tenant_id, key, note) for note in ("a", "b")]
-    assert await outcome(life.cancel_runs(tenant_id)) == IN_USE
+    assert await outcome_of(life.cancel_runs(tenant_id)) == IN_USE
     await life.suspend(tenant_id)
     assert (await life.cancel_runs(tenant_id)).cancelled_count == 2
     for run_id in runs:
@@ -149,4 +127,4 @@ async def test_runs_of_no_tenant_are_not_cancelled(
     if state is not None:
         tenant_id, _ = await life.stack.onboard(export=False)
         await life.set_state(tenant_id, state)
-    assert await outcome(life.cancel_runs(tenant_id)) == expected
+    assert await outcome_of(life.cancel_runs(tenant_id)) == expected
