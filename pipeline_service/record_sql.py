@@ -17,7 +17,7 @@ def begin_statement(table: TableRef, spec: TableSpec, row: Record) -> Statement:
 
 def end_statement(table: TableRef, spec: TableSpec, row: Record) -> Statement:
     """Bring a run's row to what it is now, or insert it."""
-    changes = ", ".join(f"{name} = new.{name}" for name in row if name not in _RUN_KEY)
+    changes = ", ".join(f"{name} = given.{name}" for name in row if name not in _RUN_KEY)
     return Statement(
         f"{_merge(table, row)} WHEN MATCHED THEN UPDATE SET {changes} {_insert(row)}", record_parameters(spec, row)
     )
@@ -74,9 +74,9 @@ def runs_statement(table: TableRef, wanted: RunFilter, after: Place | None, limi
 def _merge(table: TableRef, row: Record) -> str:
     source = ", ".join(f"@{name} AS {name}" for name in row)
     key = " AND ".join(f"run.{name} = @{name}" for name in _RUN_KEY)
-    return f"MERGE `{table}` AS run USING (SELECT {source}) AS new ON {key}"
+    return f"MERGE `{table}` AS run USING (SELECT {source}) AS given ON {key}"
 
 
 def _insert(row: Record) -> str:
     columns = ", ".join(row)
-    return f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({', '.join(f'new.{name}' for name in row)})"
+    return f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({', '.join(f'given.{name}' for name in row)})"

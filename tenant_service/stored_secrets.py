@@ -97,10 +97,10 @@ def batches(secrets: Sequence[StoredSecret]) -> Iterator[Sequence[StoredSecret]]
 def _replacement(first: StoredSecret, batch: Sequence[tuple[StoredSecret, Encrypted]]) -> Statement:
     sql = (
         f"MERGE `{first.tenant_id}.{first.table.name}` AS stored USING ("
-        "SELECT row_id, @olds[OFFSET(position)] AS old, @news[OFFSET(position)] AS new, "
+        "SELECT row_id, @olds[OFFSET(position)] AS old_ciphertext, @news[OFFSET(position)] AS new_ciphertext, "
         "@key_versions[OFFSET(position)] AS key_version FROM UNNEST(@row_ids) AS row_id WITH OFFSET AS position"
-        f") AS rewrapped ON stored.{first.table.id_column} = rewrapped.row_id AND stored.ciphertext = rewrapped.old "
-        "WHEN MATCHED THEN UPDATE SET ciphertext = rewrapped.new, kms_key_version = rewrapped.key_version"
+        f") AS rewrapped ON stored.{first.table.id_column} = rewrapped.row_id AND stored.ciphertext = rewrapped.old_ciphertext "
+        "WHEN MATCHED THEN UPDATE SET ciphertext = rewrapped.new_ciphertext, kms_key_version = rewrapped.key_version"
     )
     return Statement(
         sql,

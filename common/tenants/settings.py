@@ -27,11 +27,11 @@ def setting_statement(tenant_id: str, name: str, value: object, *, principal: st
     """The statement that sets one setting. It can be repeated."""
     return Statement(
         f"MERGE `{tenant_id}.{SETTINGS_TABLE}` AS setting "
-        "USING (SELECT @name AS name, @value AS value, @principal AS principal) AS new ON setting.name = new.name "
-        "WHEN MATCHED THEN UPDATE SET value = new.value, update_time = CURRENT_TIMESTAMP(), "
-        "update_principal = new.principal "
+        "USING (SELECT @name AS name, @value AS value, @principal AS principal) AS given ON setting.name = given.name "
+        "WHEN MATCHED THEN UPDATE SET value = given.value, update_time = CURRENT_TIMESTAMP(), "
+        "update_principal = given.principal "
         "WHEN NOT MATCHED THEN INSERT (name, value, update_time, update_principal) "
-        "VALUES (new.name, new.value, CURRENT_TIMESTAMP(), new.principal)",
+        "VALUES (given.name, given.value, CURRENT_TIMESTAMP(), given.principal)",
         (
             Parameter("name", "STRING", name),
             Parameter("value", "JSON", json.dumps(value, sort_keys=True)),

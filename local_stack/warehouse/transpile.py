@@ -134,6 +134,8 @@ def _check(tree: exp.Expr) -> None:
     if isinstance(tree, exp.Update | exp.Delete) and not tree.args.get("where"):
         raise Terminal("UPDATE and DELETE must have a WHERE clause")
     for node in tree.walk():
+        if isinstance(node, exp.Identifier) and _is_bare_keyword(node):
+            raise Terminal(f"{node.name} is a reserved keyword of GoogleSQL: as a name it must be in backquotes")
         if type(node) is exp.Dot and not isinstance(node.expression, exp.Func):
             continue
         if type(node) in REFUSED:
@@ -143,6 +145,19 @@ def _check(tree: exp.Expr) -> None:
             raise refuse(f"The function {name.upper()}")
         if isinstance(node, exp.Select) and node.args.get("kind") == "VALUE":
             raise refuse("SELECT AS VALUE")
+
+
+def _is_bare_keyword(name: exp.Identifier) -> bool:
+    """Whether a name is a keyword that BigQuery takes for no name, though sqlglot does. After a dot any word is one.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
+    """
+    if name.args.get("quoted") or name.name.lower() not in BigQuery.Generator.RESERVED_KEYWORDS:
+        return False
+    path = name.parent
+    if isinstance(path, exp.Dot):
+        return path.expression is not name
+    return not (isinstance(path, exp.Column | exp.Table) and path.parts[0] is not name)
 
 
 def _tables(tree: exp.Expr, project: str) -> tuple[TableRef, ...]:

@@ -123,7 +123,7 @@ async def test_the_published_table_is_laid_out_as_the_staged_rows_and_does_not_e
 
 async def test_a_day_of_a_timestamp_column_ends_at_midnight_utc(costs: Costs) -> None:
     instants = ["2025-11-15 00:00:00", "2025-11-15 23:59:59.999999"]
-    day = "SELECT TIMESTAMP '{}+00:00' AS at"
+    day = "SELECT TIMESTAMP '{}+00:00' AS `at`"
     inside = await costs.stage(" UNION ALL ".join(day.format(i) for i in instants), partition_column="at")
     assert (await finish(costs.warehouse, costs.replacement(inside, DAY))).rows == 2
     for instant in ("2025-11-14 23:59:59.999999", "2025-11-16 00:00:00"):
@@ -133,7 +133,7 @@ async def test_a_day_of_a_timestamp_column_ends_at_midnight_utc(costs: Costs) ->
         assert caught.value.reason == "ROWS_OUTSIDE_PARTITION"
     following = await costs.stage(day.format("2025-11-16 00:00:00"), partition_column="at")
     await finish(costs.warehouse, costs.replacement(following, NEXT_DAY))
-    empty = await costs.stage(f"SELECT at FROM `{costs.table}` WHERE FALSE", partition_column="at")
+    empty = await costs.stage(f"SELECT `at` FROM `{costs.table}` WHERE FALSE", partition_column="at")
     await finish(costs.warehouse, costs.replacement(empty, DAY))
     assert [row["at"] for row in await costs.warehouse.list_rows(costs.table)] == [datetime(2025, 11, 16, tzinfo=UTC)]
 

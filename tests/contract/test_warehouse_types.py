@@ -59,7 +59,7 @@ async def test_an_empty_array_has_no_elements(warehouse: Warehouse, kind: Column
 
 async def test_a_timestamp_with_an_offset_is_the_same_instant_in_utc(warehouse: Warehouse) -> None:
     east = datetime(2025, 11, 16, 1, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
-    rows = await select(warehouse, "SELECT @at AS at, DATE(@at) AS day", Parameter("at", "TIMESTAMP", east))
+    rows = await select(warehouse, "SELECT @at AS `at`, DATE(@at) AS day", Parameter("at", "TIMESTAMP", east))
     assert rows == [{"at": datetime(2025, 11, 15, 20, tzinfo=UTC), "day": date(2025, 11, 15)}]
     assert isinstance(rows[0]["at"], datetime)
     assert rows[0]["at"].utcoffset() == timedelta(0)

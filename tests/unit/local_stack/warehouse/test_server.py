@@ -187,7 +187,7 @@ async def test_values_keep_their_types_on_the_way_and_back(address: str, connect
     }
     parameters = [Parameter(name, kind, value) for name, (kind, value) in values.items()]
     many = Parameter("many", "BYTES", [b"\xff"], array=True)
-    sql = f"SELECT {', '.join(f'@{name} AS {name}' for name in values)}, @many AS many, STRUCT(@n AS x) AS r"
+    sql = f"SELECT {', '.join(f'@{name} AS `{name}`' for name in values)}, @many AS many, STRUCT(@n AS x) AS r"
     stream = await connect(address).read(Statement(sql, (*parameters, many)))
     [page] = [page async for page in stream]
     expected = {name: value for name, (_, value) in values.items()}

@@ -22,7 +22,7 @@ SCHEMA = {
     EVENTS: (
         Column("id", "INT64"),
         Column("day", "DATE"),
-        Column("at", "TIMESTAMP"),
+        Column("moment", "TIMESTAMP"),
         Column("local_time", "DATETIME"),
         Column("amount", "NUMERIC"),
         Column("measure", "FLOAT64"),
@@ -49,7 +49,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
     connection.execute("CREATE SCHEMA d")
     connection.execute(
         """CREATE TABLE d.events (
-            id BIGINT, day DATE, "at" TIMESTAMPTZ, local_time TIMESTAMP, amount DECIMAL(38, 9), measure DOUBLE, word VARCHAR,
+            id BIGINT, day DATE, "moment" TIMESTAMPTZ, local_time TIMESTAMP, amount DECIMAL(38, 9), measure DOUBLE, word VARCHAR,
             flag BOOLEAN, doc JSON, service STRUCT(id VARCHAR, description VARCHAR),
             credits STRUCT(name VARCHAR, amount DOUBLE)[], tags VARCHAR[])"""
     )
