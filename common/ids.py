@@ -5,7 +5,7 @@ import uuid
 
 TENANT_ID = re.compile(r"[a-z][a-z0-9_]{2,49}", re.ASCII)
 PATH_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}", re.ASCII)
-"""A provider, a domain, a source's name, a table's name in a destination."""
+"""A provider, a domain, the name of a source, of a credential, of a table in a destination."""
 TEMPLATE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}", re.ASCII)
 
 RESERVED_TENANT_IDS = frozenset(

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from common.credentials.changes import CredentialChanges
-from common.credentials.kinds import credential_name
 from common.credentials.store import CredentialStore, StoredCredential, live
 from common.errors import ConcurrentChange, CredentialNotFound
 from common.fields import Fields
+from common.ids import PATH_NAME
 from common.rpc.caller import Caller
 from tenant_service.acts import Act, Acts, Turn
 
@@ -30,7 +30,7 @@ class DeleteCredential:
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
-        credential_name(fields, name)
+        fields.pattern("name", name, PATH_NAME)
         fields.request_id(request_id)
         fields.require_valid()
         caller.require_tenant(tenant_id)

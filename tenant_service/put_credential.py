@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from common.credentials.changes import CredentialChanges, NewVersion
-from common.credentials.kinds import Acceptance, AcceptedCredential, GivenCredential, credential_name
+from common.credentials.kinds import Acceptance, AcceptedCredential, GivenCredential
 from common.credentials.store import CredentialStore, StoredCredential, credential_context, last_version
 from common.encryption.cipher import Cipher
 from common.errors import ConcurrentChange
 from common.fields import Fields
+from common.ids import PATH_NAME
 from common.rpc.caller import Caller
 from tenant_service.acts import Act, Acts, Turn
 
@@ -44,7 +45,7 @@ class PutCredential:
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
-        credential_name(fields, name)
+        fields.pattern("name", name, PATH_NAME)
         accepted = self._acceptance.check(fields, given)
         fields.request_id(request_id)
         fields.require_valid()

@@ -8,7 +8,6 @@ from typing import Literal
 
 from common.credentials.service_account import KeyFileRefused, read_key_file
 from common.fields import Fields
-from common.ids import PATH_NAME
 from common.secret import Secret
 
 Kind = Literal["gcp_service_account", "openai_api_key", "aws_access_key", "generic_token"]
@@ -89,12 +88,6 @@ def _aws_access_key(fields: Fields, key_id: str, secret: str) -> AcceptedCredent
     )
     plaintext = json.dumps({"access_key_id": key_id, "secret_access_key": secret})
     return AcceptedCredential("aws_access_key", Secret(plaintext), key_id)
-
-
-def credential_name(fields: Fields, name: str) -> None:
-    """Check the required name of a credential."""
-    if not PATH_NAME.fullmatch(name):
-        fields.violation("name", "must be a lower-case letter and up to 49 more, digits and underscores")
 
 
 def _require(fields: Fields, path: str, pattern: re.Pattern[str], text: str, description: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from common.credentials.kinds import Acceptance, AcceptedCredential, GivenCredential, Kind, credential_name
+from common.credentials.kinds import Acceptance, AcceptedCredential, GivenCredential, Kind
 from common.credentials.settings import GOOGLE_TOKEN_URI
 from common.errors import InvalidInput
 from common.fields import Fields
@@ -208,17 +208,6 @@ def test_the_secret_of_an_aws_key_is_held_to_the_same_size() -> None:
 
 def test_a_request_without_a_credential_is_refused() -> None:
     assert _faults(None) == {"credential": "is required"}
-
-
-@pytest.mark.parametrize("name", ["", "Gcp", "1a", "a-b", "a" * 51, "a b", "ä", "a\n", "sk-secret"])
-def test_a_malformed_name_is_refused_and_not_repeated(name: str) -> None:
-    fields = Fields()
-    credential_name(fields, name)
-    with pytest.raises(InvalidInput) as caught:
-        fields.require_valid()
-    (violation,) = caught.value.violations
-    assert violation.field == "name"
-    assert len(name) < 2 or name not in violation.description
 
 
 def test_nothing_that_was_given_is_in_a_repr() -> None:
