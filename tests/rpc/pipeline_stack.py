@@ -90,7 +90,7 @@ parameters:
 steps:
   - id: load
     type: query
-    sql: SELECT @at AS at, @filter AS filter, @kind AS kind, @region AS region, @share AS share
+    sql: SELECT @at AS `at`, @filter AS filter, @kind AS kind, @region AS region, @share AS share
     destination: {table: given, write: replace_table}
 """,
     "broken": "description: [",
