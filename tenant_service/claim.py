@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from common.audit import REQUEST_ID_LIFETIME
 from common.clock import Clock
 from common.digest import short_digest
-from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists
+from common.errors import DatasetTaken, ObjectExists, PreconditionLost, RequestIdReused, TenantExists, TenantNotFound
 from common.tenants.tenant import BODY, CLAIM, REQUEST, SCHEMA, TenantRecord, tenant_labels, tenant_of
 from common.warehouse.warehouse import Dataset, Warehouse
 from tenant_service.transition import take_to
@@ -58,8 +58,11 @@ class Claims:
 
     async def make_ready(self, tenant_id: str, *, schema_version: int) -> None:
         """Take the tenant, whose tables are at this version, from creating to ready, whatever else changed its labels meanwhile. One that
-        has come further stays."""
-        await take_to(self._warehouse, tenant_id, "ready", among={"creating"}, labels={SCHEMA: str(schema_version)})
+        has come further stays. Raises TenantNotFound where somebody has begun to delete it."""
+        labels = {SCHEMA: str(schema_version)}
+        tenant = await take_to(self._warehouse, tenant_id, "ready", among={"creating"}, labels=labels)
+        if not tenant.authenticates:
+            raise TenantNotFound
 
     async def _take_up(self, tenant_id: str, request: RequestDigests) -> TenantRecord:
         while True:

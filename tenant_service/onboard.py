@@ -70,7 +70,8 @@ class Onboard:
     ) -> Onboarded:
         """Onboard a tenant, complete its onboarding, or answer again.
 
-        Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantExists, DatasetTaken, TenantSchemaConflict, Transient, Unavailable,
+        Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantExists, DatasetTaken, TenantSchemaConflict, TenantNotFound (somebody
+        began to delete it), Transient, Unavailable,
         DependencyRefused.
         """
         fields = Fields()

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from common.clock import SystemClock
-from common.errors import RequestIdReused, TenantExists
+from common.errors import RequestIdReused, TenantExists, TenantNotFound
 from common.tenants.tenant import STATE, TenantRecord
 from common.warehouse.warehouse import Warehouse
 from tenant_service.claim import Claims, RequestDigests, claim_of
@@ -19,7 +19,17 @@ def digests(request_id: str, **sources: str) -> RequestDigests:
     return RequestDigests.of(principal="admin:1", request_id=request_id, sources=sources)
 
 
-@pytest.mark.parametrize("state", ["suspended", "deleted"])
+@pytest.mark.parametrize("state", ["deleting", "deleted"])
+async def test_an_onboarding_that_a_deletion_overtook_does_not_end_well(warehouse: Warehouse, state: str) -> None:
+    claims, tenant_id = Claims(warehouse, SystemClock()), f"t_{uuid.uuid4().hex[:16]}"
+    tenant = await claims.claim(tenant_id, digests(""), location="US", labels={}, description="")
+    await warehouse.set_labels(tenant.dataset, {STATE: state})
+    with pytest.raises(TenantNotFound):
+        await claims.make_ready(tenant_id, schema_version=2)
+    assert (await warehouse.get_dataset(tenant_id)).labels[STATE] == state
+
+
+@pytest.mark.parametrize("state", ["suspended", "ready"])
 async def test_a_late_onboarding_makes_no_tenant_ready_that_has_come_further(warehouse: Warehouse, state: str) -> None:
     claims, tenant_id = Claims(warehouse, SystemClock()), f"t_{uuid.uuid4().hex[:16]}"
     tenant = await claims.claim(tenant_id, digests(""), location="US", labels={}, description="")
