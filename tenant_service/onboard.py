@@ -71,8 +71,7 @@ class Onboard:
         """Onboard a tenant, complete its onboarding, or answer again.
 
         Raises InvalidInput, TableNotAllowed, RequestIdReused, TenantExists, DatasetTaken, TenantSchemaConflict, TenantNotFound (somebody
-        began to delete it), Transient, Unavailable,
-        DependencyRefused.
+        began to delete it), Transient, Unavailable, DependencyRefused.
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
