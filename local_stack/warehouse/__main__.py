@@ -51,4 +51,7 @@ def _failed(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    # Everything is closed. At the interpreter's own end DuckDB's binding would list what it leaves to the end of the process.
+    os._exit(status)
