@@ -8,7 +8,7 @@ from common.templates.column_kinds import Kind, column_kinds, kind_of
 from common.templates.faults import Fault
 from common.templates.placeholders import names_in
 from common.templates.tables import CHECKED
-from common.templates.template import DqStep, QueryStep, TemplateFile
+from common.templates.template import QueryStep, Step, TemplateFile
 from common.templates.yaml_source import Path
 from common.warehouse.warehouse import Parameter
 
@@ -24,10 +24,13 @@ def check_faults(file: TemplateFile, data: Mapping[str, Any], parameters: Sequen
                 check, data["steps"][position]["checks"][number]
             ):
                 yield Fault((*path, "min"), "min is greater than max")
-            if isinstance(check, RowCount) and check.max_change is not None and isinstance(step, DqStep):
-                yield Fault(
-                    (*path, "max_change"), "max_change is for query steps: only those record how many rows they had"
-                )
+            if isinstance(check, RowCount) and check.max_change is not None and not _stages(step):
+                problem = "max_change is for query steps that publish rows: only those record how many they had"
+                yield Fault((*path, "max_change"), problem)
+
+
+def _stages(step: Step) -> bool:
+    return isinstance(step, QueryStep) and step.destination.write != "view"
 
 
 def _has_kinds(checks: Iterable[Check]) -> bool:

@@ -12,7 +12,7 @@ from common.warehouse.warehouse import Statement, TableRef
 Severity = Literal["error", "warn"]
 OnFailure = Literal["stop", "continue"]
 StepType = Literal["query", "dq"]
-Write = Literal["replace_partition", "replace_table", "merge"]
+Write = Literal["replace_partition", "replace_table", "merge", "view"]
 CREATE_TIME = "run_create_time"
 """TIMESTAMP: when the run was accepted."""
 LAST_ROWS = "last_rows"
@@ -60,8 +60,9 @@ class ResolvedTable:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuery:
-    """What a query step stages and publishes. `destination.partition` is set exactly when `write` is replace_partition, `keys` when it
-    is merge; `credential` names the tenant's credential of the account that the SELECT runs as, None the service's own."""
+    """What a query step stages and publishes, or, where `write` is view, makes a view of. `destination.partition` is set exactly when
+    `write` is replace_partition, `keys` when it is merge; `credential` names the tenant's credential of the account that the SELECT runs as, None
+    the service's own."""
 
     select: ResolvedStatement
     destination: ResolvedTable

@@ -92,6 +92,8 @@ class _Compiler:
         if reads.columns is not None:
             for column, where in _columns_missing(step, reads.columns):
                 self._faults.append(Fault((*path, *where), f"the SELECT yields no column {column}"))
+        if destination.write == "view":
+            self._require_own((*path, "sql"), reads, TableRef(self._tenant_id, destination.table))
         return ResolvedQuery(
             select=self._statement(step.sql, reads),
             destination=self._table(destination.table, destination.partition),
@@ -101,6 +103,18 @@ class _Compiler:
             credential=step.credential,
             keys=destination.keys,
         )
+
+    def _require_own(self, path: Path, reads: Reads, view: TableRef) -> None:
+        """A view is read long after its SELECT was checked, whatever was granted and taken back meanwhile: so it may read nothing but what
+        is the tenant's own, and it has no query parameters."""
+        for name in sorted(reads.parameters):
+            self._faults.append(Fault(path, f"a view is read without a run, and takes no values: not @{name}"))
+        if view in reads.tables:
+            self._faults.append(Fault(path, "a view cannot read itself"))
+        for table in reads.tables:
+            if table.project is not None or table.dataset != self._tenant_id:
+                problem = f"the table {table} is a source: a view reads nothing but tables of the tenant's own"
+                self._faults.append(Fault(path, problem, out_of_reach=True))
 
     def _checks(self, checks: Iterable[Check], path: Path) -> Iterator[ResolvedCheck]:
         for number, check in enumerate(checks):

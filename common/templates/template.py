@@ -34,7 +34,7 @@ class DestinationSpec(Strict):
     """Its name within the tenant's dataset. No two steps of a template publish the same."""
     write: Write
     """`replace_partition` replaces one day of the table, `replace_table` all of it, `merge` the rows that agree in all `keys`, and adds the
-    others: at once, and only when the checks have passed."""
+    others, and `view` publishes the SELECT itself: at once, and only when the checks have passed."""
     keys: tuple[ColumnName, ...] = Field((), max_length=16)
     """Columns that tell the rows of `merge` apart: no two rows of the SELECT may agree in all of them, and none may have NULL in one."""
     partition: Partition | None = None
@@ -51,6 +51,8 @@ class DestinationSpec(Strict):
             raise ValueError("merge, and nothing else, needs keys")
         if len({key.lower() for key in self.keys}) != len(self.keys):
             raise ValueError("a column stands twice among the keys")
+        if self.write == "view" and (self.partition or self.clustering):
+            raise ValueError("a view has no rows of its own: neither partition nor clustering")
         return self
 
 
@@ -82,6 +84,12 @@ class QueryStep(_Step):
     """The query fails instead of billing more than this, for example 10GiB."""
     credential: CredentialName | None = None
     """A credential of the tenant, of the kind gcp_service_account: the query runs as that account. Without one it runs as the service's."""
+
+    @model_validator(mode="after")
+    def _view_needs_no_account(self) -> Self:
+        if self.destination.write == "view" and self.credential is not None:
+            raise ValueError("a view runs as whoever reads it: it takes no credential")
+        return self
 
 
 class DqStep(_Step):

@@ -12,7 +12,7 @@ from typing import Any
 from google.auth.credentials import Credentials
 from google.cloud import bigquery
 
-from common.errors import ObjectNotFound, PreconditionLost, Transient
+from common.errors import ObjectExists, ObjectNotFound, PreconditionLost, Terminal, Transient
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import BigQueryJobs
 from common.warehouse.bigquery_merge import BigQueryMerge
@@ -146,6 +146,21 @@ class BigQueryWarehouse:
         """Delete a table or view; one that does not exist is no error."""
         with suppress(ObjectNotFound):
             await self._calls.run(self._client.delete_table, self._reference(ref))
+
+    async def create_or_replace_view(self, ref: TableRef, select: str) -> None:
+        """tables.insert and, where a view of that name exists, tables.patch of its query: each is atomic. Raises Terminal."""
+        view = bigquery.Table(self._reference(ref))
+        view.view_query = select
+        try:
+            try:
+                await self._calls.run(self._client.create_table, view)
+            except ObjectExists:
+                found = await self._calls.run(self._client.get_table, self._reference(ref))
+                if found.table_type != "VIEW":
+                    raise Terminal("A table of that name exists: no view can take its place") from None
+                await self._calls.run(self._client.update_table, view, ["view_query"])
+        except ObjectNotFound as error:
+            raise Terminal("A table or dataset that the view reads does not exist") from error
 
     async def list_rows(self, ref: TableRef) -> Sequence[Row]:
         """All rows of a small table by tabledata.list: no job, nothing billed. Raises ObjectNotFound."""

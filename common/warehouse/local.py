@@ -93,6 +93,10 @@ class LocalWarehouse:
         """Delete a table or view; one that does not exist is no error."""
         await self._ask(wire.DeleteTable(ref))
 
+    async def create_or_replace_view(self, ref: TableRef, select: str) -> None:
+        """Make a view of a SELECT, or replace one. Raises Terminal."""
+        await self._ask(wire.PutView(ref, select))
+
     async def list_rows(self, ref: TableRef) -> Sequence[Row]:
         """All rows of a small table. Raises ObjectNotFound."""
         return await self._run(self._list_rows, ref)

@@ -115,6 +115,14 @@ class DeleteTable:
 
 
 @dataclass(frozen=True, slots=True)
+class PutView:
+    """Answers nothing."""
+
+    ref: TableRef
+    select: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitQuery:
     """Answers nothing."""
 

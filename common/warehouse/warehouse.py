@@ -74,7 +74,7 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it stands."""
+    """A table or view as it stands."""
 
     ref: TableRef
     spec: TableSpec
@@ -269,6 +269,15 @@ class Warehouse(Protocol):
 
     async def delete_table(self, ref: TableRef) -> None:
         """Delete a table or view; one that does not exist is no error."""
+        ...
+
+    async def create_or_replace_view(self, ref: TableRef, select: str) -> None:
+        """Make a view of a SELECT, or put this one in place of the one that there is, at once; the same twice is no error.
+
+        A view is then read, described, listed and deleted as a table is, but has no rows of its own: its `row_count` is 0, and list_rows
+        refuses it. Raises Terminal for a SELECT that does not compile, names a table that does not exist or reads the view itself, and
+        where a table has the name.
+        """
         ...
 
     async def list_rows(self, ref: TableRef) -> Sequence[Row]:

@@ -1,5 +1,5 @@
-"""Datasets and tables: each dataset a DuckDB schema, each table a DuckDB table, and beside them what DuckDB has no place for (labels,
-etags, partitioning, expiry, GoogleSQL's column types)."""
+"""Datasets, tables and views: each dataset a DuckDB schema, each table or view one of DuckDB's, and beside them what DuckDB has no place
+for (labels, etags, partitioning, expiry, GoogleSQL's column types and text)."""
 
 import contextlib
 import json
@@ -113,6 +113,31 @@ class Catalog:
             change = f"UPDATE {METADATA}.tables SET spec = ? WHERE dataset_id = ? AND table_id = ?"
             cursor.execute(change, [encode(changed).decode(), ref.dataset, ref.table])
 
+    def put_view(self, ref: TableRef, spec: TableSpec, query: str, duckdb_sql: str) -> None:
+        """Make a view, or replace one, of a query in GoogleSQL and the same for DuckDB. Raises Terminal where a table has its name."""
+        _check(ref, spec)
+        own = self._own(ref)
+        with self._changing, self._database.transaction() as cursor:
+            known = f"SELECT 1 FROM {METADATA}.tables WHERE dataset_id = ? AND table_id = ?"
+            exists = cursor.execute(known, [own.dataset, own.table]).fetchone()
+            if exists and self._query_of(cursor, own) is None:
+                raise Terminal("A table of that name exists: no view can take its place")
+            self.remove(cursor, own)
+            cursor.execute(f"CREATE VIEW {self.sql_name(own)} AS {duckdb_sql}")
+            record = f"INSERT INTO {METADATA}.tables VALUES (?, ?, ?, NULL)"
+            cursor.execute(record, [own.dataset, own.table, encode(spec).decode()])
+            cursor.execute(f"INSERT INTO {METADATA}.views VALUES (?, ?, ?)", [own.dataset, own.table, query])
+
+    def query_of(self, ref: TableRef) -> str | None:
+        """The GoogleSQL of a view; None for anything else."""
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            return self._query_of(cursor, self._own(ref))
+
+    def _query_of(self, cursor: duckdb.DuckDBPyConnection, ref: TableRef) -> str | None:
+        select = f"SELECT query FROM {METADATA}.views WHERE dataset_id = ? AND table_id = ?"
+        row = cursor.execute(select, [ref.dataset, ref.table]).fetchone()
+        return str(row[0]) if row else None
+
     def rename(
         self, cursor: duckdb.DuckDBPyConnection, fresh: TableRef, ref: TableRef, *, expire_time: datetime | None
     ) -> None:
@@ -140,10 +165,10 @@ class Catalog:
     def get_table(self, ref: TableRef) -> Table:
         """Raises ObjectNotFound."""
         spec, expire_time = self.find(ref)
-        return Table(ref, spec, self.count(ref), expire_time)
+        return Table(ref, spec, 0 if self.query_of(ref) is not None else self.count(ref), expire_time)
 
     def list_tables(self, dataset_id: str) -> list[TableRef]:
-        """Every table of a dataset that has not expired, by name; there are no views. Raises ObjectNotFound."""
+        """Every table and view of a dataset that has not expired, by name. Raises ObjectNotFound."""
         self.get_dataset(dataset_id)
         select = (
             f"SELECT dataset_id, table_id FROM {METADATA}.tables WHERE dataset_id = ? "
@@ -164,11 +189,13 @@ class Catalog:
             self.remove(cursor, self._own(ref))
 
     def remove(self, cursor: duckdb.DuckDBPyConnection, ref: TableRef) -> None:
-        """Delete a table in the caller's transaction, if there is one."""
+        """Delete a table or view in the caller's transaction, if there is one."""
         known = f"DELETE FROM {METADATA}.tables WHERE dataset_id = ? AND table_id = ?"
         removed = cursor.execute(known, [ref.dataset, ref.table]).fetchone()
         if removed and removed[0]:
-            cursor.execute(f"DROP TABLE {self.sql_name(ref)}")
+            view = f"DELETE FROM {METADATA}.views WHERE dataset_id = ? AND table_id = ?"
+            viewed = cursor.execute(view, [ref.dataset, ref.table]).fetchone()
+            cursor.execute(f"DROP {'VIEW' if viewed and viewed[0] else 'TABLE'} {self.sql_name(ref)}")
 
     def sweep(self) -> int:
         """Delete the tables that have expired and say how many; one that is being written is left for the next time."""

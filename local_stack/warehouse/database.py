@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS {METADATA}.datasets (
     dataset_id VARCHAR PRIMARY KEY, location VARCHAR, labels VARCHAR, description VARCHAR, create_time TIMESTAMPTZ, etag VARCHAR);
 CREATE TABLE IF NOT EXISTS {METADATA}.tables (
     dataset_id VARCHAR, table_id VARCHAR, spec VARCHAR, expire_time TIMESTAMPTZ, PRIMARY KEY (dataset_id, table_id));
+CREATE TABLE IF NOT EXISTS {METADATA}.views (
+    dataset_id VARCHAR, table_id VARCHAR, query VARCHAR, PRIMARY KEY (dataset_id, table_id));
 CREATE TABLE IF NOT EXISTS {METADATA}.jobs (job_id VARCHAR PRIMARY KEY, result VARCHAR, error VARCHAR);
 """
 # Statements may be anything that the transpiler lets through: the engine itself has no way out of its file.

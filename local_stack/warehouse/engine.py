@@ -9,8 +9,9 @@ import pyarrow as pa
 from common.clock import Clock
 from common.errors import ObjectNotFound, Terminal
 from common.warehouse.local_wire import Read, Upload
-from common.warehouse.warehouse import Estimate, Statement, TableRef
+from common.warehouse.warehouse import Estimate, Statement, TableRef, TableSpec
 from local_stack.warehouse.catalog import Catalog
+from local_stack.warehouse.column_types import column_of
 from local_stack.warehouse.database import Database, translated
 from local_stack.warehouse.jobs import Jobs
 from local_stack.warehouse.planning import Plan, Planner
@@ -63,8 +64,22 @@ class Engine:
             cursor.execute(f"EXPLAIN {plan.translation.sql}", plan.translation.values or None)
         return Estimate(plan.bytes_processed, "table_sizes")
 
+    def put_view(self, ref: TableRef, select: str) -> None:
+        """Make a view, or replace one. Raises Terminal."""
+        plan = self._planner.plan(Statement(select))
+        if plan.translation.kind != "SELECT":
+            raise Terminal("A view is made of a SELECT")
+        if ref in plan.read:
+            raise Terminal("A view cannot read itself")
+        with contextlib.closing(self._database.cursor()) as cursor, translated():
+            selected = cursor.sql(plan.translation.sql)
+            columns = tuple(column_of(name, kind) for name, kind in zip(selected.columns, selected.types, strict=True))
+        self.catalog.put_view(ref, TableSpec(columns), select, plan.translation.sql)
+
     def list_rows(self, ref: TableRef) -> Reading:
-        """Start reading all rows of a table. Raises ObjectNotFound."""
+        """Start reading all rows of a table. Raises ObjectNotFound, Terminal for a view."""
+        if self.catalog.query_of(ref) is not None:
+            raise Terminal("The rows of a view cannot be listed")
         columns = self.catalog.find(ref)[0].columns
         sql = f"SELECT * FROM {self.catalog.sql_name(ref)}"
         return Reading(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import ObjectNotFound, Terminal
-from common.warehouse.warehouse import Column, ColumnType, Statement
+from common.warehouse.warehouse import Column, ColumnType, Statement, TableRef
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.transpile import Translation, tables_of, transpile
 
@@ -31,11 +31,12 @@ _ELEMENTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A statement in DuckDB's terms and its estimated bytes."""
+    """A statement in DuckDB's terms, its estimated bytes, and every table and view that it reads, also behind views."""
 
     translation: Translation
     bytes_processed: int
     bytes_billed: int
+    read: frozenset[TableRef]
 
 
 class Planner:
@@ -58,11 +59,26 @@ class Planner:
 
     def plan_existing(self, statement: Statement) -> Plan:
         """Translate a statement. Raises Terminal, ObjectNotFound for a table that does not exist."""
-        tables = tables_of(statement.sql, project=self._project)
-        schema = {ref: self._catalog.find(ref)[0].columns for ref in tables}
-        sizes = [self._catalog.count(ref) * width(columns) for ref, columns in schema.items()]
+        schema = {ref: self._catalog.find(ref)[0].columns for ref in tables_of(statement.sql, project=self._project)}
+        read: dict[TableRef, int | None] = {}
+        for ref in schema:
+            self._measure(ref, read)
+        sizes = [size for size in read.values() if size is not None]
         billed = sum(max(size, MINIMUM_BILLED) for size in sizes)
-        return Plan(transpile(statement, project=self._project, schema=schema), sum(sizes), billed)
+        translation = transpile(statement, project=self._project, schema=schema)
+        return Plan(translation, sum(sizes), billed, frozenset(read))
+
+    def _measure(self, ref: TableRef, read: dict[TableRef, int | None]) -> None:
+        """Add a table's bytes to `read`, or, without any, a view and what it reads."""
+        if ref in read:
+            return
+        query = self._catalog.query_of(ref)
+        if query is None:
+            read[ref] = self._catalog.count(ref) * width(self._catalog.find(ref)[0].columns)
+            return
+        read[ref] = None
+        for behind in tables_of(query, project=self._project):
+            self._measure(behind, read)
 
 
 def width(columns: Sequence[Column]) -> int:

@@ -89,6 +89,7 @@ def _actions(engine: Engine) -> dict[str, tuple[type, Handler]]:
         wire.AddColumns: lambda r: catalog.add_columns(r.ref, r.columns),
         wire.ListTables: lambda r: catalog.list_tables(r.dataset_id),
         wire.DeleteTable: lambda r: catalog.delete_table(r.ref),
+        wire.PutView: lambda r: engine.put_view(r.ref, r.select),
         wire.SubmitQuery: lambda r: jobs.submit(_native(r.job)),
         wire.SubmitReplace: lambda r: jobs.submit(r.job),
         wire.SubmitMerge: lambda r: jobs.submit(r.job),

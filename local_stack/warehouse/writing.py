@@ -119,6 +119,8 @@ class Writer:
             self._catalog.get_dataset(ref.dataset)
             self._catalog.put(cursor, ref, source)
             return
+        if self._catalog.query_of(ref) is not None:
+            raise Terminal("Rows cannot be published in a view")
         if existing.partition_column != source.partition_column:
             raise Terminal("The staged rows are partitioned otherwise than the table they are to be published in")
         if not same_columns(existing.columns, source.columns):

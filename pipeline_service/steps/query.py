@@ -1,9 +1,11 @@
-"""The step `query`: stage the rows of a SELECT, check them, and only then publish them in the way that the step names."""
+"""The step `query`: stage the rows of a SELECT, check them, and only then publish them in the way that the step names. A view has nothing
+to stage: the rows that it would show are checked."""
 
 import asyncio
 
 from common.clock import Clock
-from common.warehouse.warehouse import Destination, Job, MergeJob, QueryJob, ReplaceJob, Warehouse
+from common.templates.tables import check_tables
+from common.warehouse.warehouse import Destination, Job, MergeJob, QueryJob, ReplaceJob, TableRef, Warehouse
 from pipeline_service.plan import PlanQuery
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.accounts import StepAccounts
@@ -27,11 +29,17 @@ class QueryExecutor:
         """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), what StepAccounts and what the warehouse raise. Nothing is published then."""
         try:
             async with asyncio.timeout(attempt.step.timeout_seconds):
-                await self._stage(attempt, query)
-                await self._checks.run(attempt, f"SELECT * FROM `{attempt.stage}`")
+                if query.write == "view":
+                    await self._checks.run(attempt, query.select.sql)
+                else:
+                    await self._stage(attempt, query)
+                    await self._checks.run(attempt, f"SELECT * FROM `{attempt.stage}`")
         except TimeoutError as error:
             raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout; nothing was published") from error
-        await self._publish(attempt, query)
+        if query.write == "view":
+            await self._publish_view(attempt, query)
+        else:
+            await self._publish(attempt, query)
 
     async def _stage(self, attempt: Attempt, query: PlanQuery) -> None:
         destination = Destination(
@@ -68,3 +76,8 @@ class QueryExecutor:
         result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
         attempt.publish_job_id = result.job_id
         attempt.rows_written = result.rows
+
+    async def _publish_view(self, attempt: Attempt, query: PlanQuery) -> None:
+        """Repeatable by itself, so without a job. Nobody checks what a view reads once it is there: it must be the tenant's own."""
+        check_tables(map(TableRef.parse, query.select.tables), attempt.run.tenant_id, {})
+        await self._warehouse.create_or_replace_view(attempt.target, query.select.sql)

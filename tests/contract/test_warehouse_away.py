@@ -53,6 +53,7 @@ async def test_every_method_is_transient_within_seconds(away: Warehouse) -> None
         "get_table": away.get_table(TABLE),
         "list_tables": away.list_tables("acme"),
         "delete_table": away.delete_table(TABLE),
+        "create_or_replace_view": away.create_or_replace_view(TABLE, "SELECT 1 AS id"),
         "list_rows": away.list_rows(TABLE),
         "submit": away.submit(QueryJob("job-1", SELECT)),
         "submit a replacement": away.submit(ReplaceJob("job-2", TABLE, TABLE)),

@@ -9,6 +9,7 @@ from common.warehouse.warehouse import Warehouse
 from convergence.errors.v1 import error_reason_pb2
 from convergence.pipeline.v1 import run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_stack
+from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 
 TEMPLATES = {
@@ -32,6 +33,40 @@ steps:
     type: query
     sql: SELECT * FROM `{source.export}`
     destination: {table: by_day, write: merge, keys: [day]}
+    timeout: 1m
+""",
+    "viewed": """
+description: Publishes costs, what they sum up to by service, and a copy of that
+parameters:
+  date: {type: date, required: true}
+steps:
+  - id: load
+    type: query
+    sql: SELECT * FROM `{source.export}` WHERE day = @date
+    destination: {table: kept, write: replace_partition, partition: {column: day, value: "{date}"}}
+    timeout: 1m
+  - id: sum
+    type: query
+    sql: SELECT service, SUM(cost) AS cost FROM `{tenant_id}.kept` GROUP BY service HAVING COUNT(*) > 1 OR service = 'compute'
+    destination: {table: costs_by_service, write: view}
+    checks:
+      - {type: unique, columns: [service]}
+    timeout: 1m
+  - id: copy
+    type: query
+    sql: SELECT * FROM `{tenant_id}.costs_by_service`
+    destination: {table: of_the_view, write: replace_table}
+    timeout: 1m
+""",
+    "any_view": """
+description: A view of any table
+parameters:
+  input: {type: table, required: true}
+steps:
+  - id: show
+    type: query
+    sql: SELECT * FROM {input}
+    destination: {table: shown, write: view}
     timeout: 1m
 """,
 }
@@ -64,3 +99,24 @@ async def test_rows_that_share_their_keys_fail_the_run_with_a_reason_and_without
     assert (run.status, run.error.reason) == (run_pb2.Run.FAILED, error_reason_pb2.MERGE_KEYS_INVALID)
     assert run.error.message == "1 keys stand in more than one of the staged rows that are to be merged by them"
     assert run.steps[0].attempts == 1
+
+
+async def test_a_view_shows_the_rows_of_the_runs_that_follow(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    made = await stack.run(tenant_id, key, "viewed")
+    assert made.status == run_pb2.Run.COMPLETE, made
+    assert [step.rows_written for step in made.steps] == [2, 0, 1]
+    assert [check.passed for check in made.steps[1].checks] == [True]
+    assert await stack.rows(tenant_id, key, "costs_by_service") == await stack.rows(tenant_id, key, "of_the_view")
+    assert (await stack.run(tenant_id, key, "viewed", date="2025-11-16")).status == run_pb2.Run.COMPLETE
+    (row,) = await stack.rows(tenant_id, key, "costs_by_service")
+    assert (row["service"], row["cost"]) == ("compute", "9.123456789")
+
+
+async def test_a_view_over_a_granted_source_is_refused_with_its_table(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    assert (await stack.run(tenant_id, key, "viewed")).status == run_pb2.Run.COMPLETE
+    refusal = await refused(stack.start(tenant_id, key, "any_view", date="", parameters={"input": "export"}))
+    assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "TABLE_NOT_ALLOWED")
+    own = await stack.run(tenant_id, key, "any_view", date="", parameters={"input": "kept"})
+    assert own.status == run_pb2.Run.COMPLETE, own

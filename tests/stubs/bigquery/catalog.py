@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
+import duckdb
+
+from common.errors import WarehouseError
 from common.warehouse.warehouse import Column, Statement, TableRef
 from local_stack.warehouse.transpile import transpile
 from tests.stubs.bigquery import cells
@@ -59,6 +62,7 @@ class Catalog:
         self._engine = engine
         self._datasets: dict[str, StoredDataset] = {}
         self._tables: dict[TableRef, StoredTable] = {}
+        self._views: dict[TableRef, str] = {}
         self._lock = threading.RLock()
 
     def insert_dataset(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,8 +118,23 @@ class Catalog:
             return self.get_table(ref)
 
     def _create_view(self, ref: TableRef, query: str) -> None:
-        self._engine.create_view(ref, transpile(Statement(query), project=self.project, schema=self.schema()))
+        """Put a view in place of the one that there is. What it reads must exist, and must not read the view itself."""
+        try:
+            translation = transpile(Statement(query), project=self.project, schema=self.schema())
+            for table in translation.tables:
+                self.table(table)
+            if ref in self._behind(query):
+                raise ApiError("invalidQuery", f"View {ref} references itself")
+            self._engine.create_view(ref, translation)
+        except (WarehouseError, duckdb.Error) as error:
+            raise ApiError("invalidQuery", str(error)) from error
+        self._views[ref] = query
         self._tables[ref] = StoredTable(self._engine.columns(ref), None, {"creationTime": _now()}, kind="VIEW")
+
+    def _behind(self, query: str) -> set[TableRef]:
+        """What a query reads, also behind views."""
+        read = set(transpile(Statement(query), project=self.project).tables)
+        return read.union(*(self._behind(self._views[ref]) for ref in read if self.table(ref).kind == "VIEW"))
 
     def list_tables(self, dataset: str) -> list[dict[str, Any]]:
         """Tables and views, with little of what is known of them."""
@@ -137,20 +156,23 @@ class Catalog:
                 **stored.resource,
                 "tableReference": self._reference(ref),
                 "schema": {"fields": cells.fields(stored.columns)},
-                "numRows": str(self._engine.count(ref)),
+                **({"numRows": str(self._engine.count(ref))} if stored.kind == "TABLE" else {}),
                 "type": stored.kind,
                 "etag": self._etag(ref, stored),
             }
 
     def _etag(self, ref: TableRef, stored: StoredTable) -> str:
         """A table's etag changes with its rows, too."""
-        return f"{stored.etag}-{self._engine.count(ref)}"
+        return f"{stored.etag}-{self._engine.count(ref) if stored.kind == 'TABLE' else ''}"
 
     def patch_table(self, ref: TableRef, body: Mapping[str, Any], if_match: str | None) -> dict[str, Any]:
         with self._lock:
             stored = self.table(ref)
             if if_match is not None and if_match != self._etag(ref, stored):
                 raise ApiError("conditionNotMet", "Precondition Failed")
+            if "view" in body and stored.kind == "VIEW":
+                self._create_view(ref, body["view"]["query"])
+                return self.get_table(ref)
             if "schema" in body:
                 self._patch_schema(ref, stored, cells.columns(body["schema"]["fields"]))
             stored.resource.update({key: body[key] for key in ("expirationTime", "description") if key in body})

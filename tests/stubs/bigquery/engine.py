@@ -42,7 +42,7 @@ class Engine:
 
     def create_view(self, ref: TableRef, translation: Translation) -> None:
         with self._writing:
-            self._root.cursor().execute(f"CREATE VIEW {_name(ref)} AS {translation.sql}")
+            self._root.cursor().execute(f"CREATE OR REPLACE VIEW {_name(ref)} AS {translation.sql}")
 
     def drop_table(self, ref: TableRef, kind: Literal["TABLE", "VIEW"] = "TABLE") -> None:
         with self._writing:

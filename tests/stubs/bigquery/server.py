@@ -96,7 +96,10 @@ class BigQueryStub:
         return {}
 
     def _list_rows(self, request: "_Request") -> dict[str, Any]:
-        columns = self._catalog.table(request.table).columns
+        stored = self._catalog.table(request.table)
+        if stored.kind == "VIEW":
+            raise ApiError("invalid", "Cannot list a table of type VIEW.")
+        columns = stored.columns
         if selected := request.query.get("selectedFields"):
             columns = tuple(column for column in columns if column.name in selected.split(","))
         start = int(request.query.get("pageToken", 0))

@@ -87,11 +87,18 @@ def _dq(*, table: str = "out", partition: str = "") -> str:
     return f"  - {{id: only, type: dq, table: {table}, {partition} checks: [{{type: row_count, min: 1}}]}}\n"
 
 
+_VIEWS = {
+    "column": "SELECT {column} AS x\n      FROM {tenant_id}.rates_kept AS r",
+    "table": "SELECT *\n      FROM {input} AS r",
+    "identifier as a table": "SELECT *\n      FROM `{tenant_id}.{column}` AS r",
+}
+
 _STEPS = {
     **{name: _query(f"SELECT {sql} AS x\n      FROM `{{source.rates}}` AS r") for name, sql in _EXPRESSIONS.items()},
     **{name: _query(f"SELECT *\n      FROM {sql}\n      WHERE day = '{{date}}'") for name, sql in _SOURCES.items()},
     **{f"destination: {name}": _query(_ANY_COLUMNS, destination=fields) for name, fields in _FIELDS.items()},
     **{f"check: {name}": _query(_ANY_COLUMNS, check=check) for name, check in _CHECKS.items()},
+    **{f"view: {name}": _query(sql, destination="write: view") for name, sql in _VIEWS.items()},
     "limits": _query(
         _ANY_COLUMNS,
         more='    timeout: "{count}m"\n    max_attempts: "{count}"\n    max_bytes_billed: "{count}GiB"\n',

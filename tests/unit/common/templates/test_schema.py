@@ -39,6 +39,7 @@ steps:
     type: query
     sql: SELECT @date AS day
     destination: {table: merged, write: merge, keys: ["{column}"]}
+  - {id: viewed, type: query, sql: "SELECT 1 AS {column}", destination: {table: viewed, write: view}}
   - id: "first_{domain}"
     type: query
     sql: SELECT @date AS day
