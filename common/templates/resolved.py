@@ -60,9 +60,11 @@ class ResolvedTable:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuery:
-    """What a query step stages and publishes, or, where `write` is view, makes a view of. `destination.partition` is set exactly when
-    `write` is replace_partition, `keys` when it is merge; `credential` names the tenant's credential of the account that the SELECT runs as, None
-    the service's own."""
+    """What a query step stages and publishes, or, where `write` is view, makes a view of.
+
+    `destination.partition` is set exactly when `write` is replace_partition, `keys` when it is merge; `credential` names the tenant's
+    credential of the account that the SELECT runs as, None the service's own.
+    """
 
     select: ResolvedStatement
     destination: ResolvedTable
