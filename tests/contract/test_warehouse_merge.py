@@ -105,7 +105,7 @@ async def test_rows_of_nothing_but_keys_are_there_once(services: Services) -> No
 async def test_values_of_every_kind_are_updated_null_included(services: Services) -> None:
     rows = (
         "SELECT 1 AS id, {} AS name, [STRUCT(CAST({} AS NUMERIC) AS amount, 'x' AS unit)] AS credits, JSON '{{\"a\": {}}}' AS raw, "
-        "TIMESTAMP '2025-11-15 00:00:00+00' AS at, 0.5 AS share"
+        "TIMESTAMP '2025-11-15 00:00:00+00' AS `at`, 0.5 AS share"
     )
     await services.merge(rows.format("'a'", 1, 1))
     staged = await services.stage(rows.format("CAST(NULL AS STRING)", 2, 2))
