@@ -25,10 +25,15 @@ from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServic
 from pipeline_service.activities import Activities
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
+from pipeline_service.estimates import Estimates
 from pipeline_service.get_run import GetRun
 from pipeline_service.get_template import GetTemplate
+from pipeline_service.last_run import LastRuns
 from pipeline_service.list_runs import ListRuns
 from pipeline_service.list_templates import ListTemplates
+from pipeline_service.plan_template import PlanTemplate
+from pipeline_service.planning import Planner
+from pipeline_service.price import Price
 from pipeline_service.read_table import ReadTable
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
@@ -91,6 +96,7 @@ async def wired(
                 records=records,
                 warehouse=warehouse,
                 clock=clock,
+                price=Price(settings.price_per_tib_usd),
                 settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
             )
             services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
@@ -170,13 +176,22 @@ def _use_cases(
     records: Records,
     warehouse: Warehouse,
     clock: Clock,
+    price: Price,
     settle_seconds: float,
 ) -> UseCases:
-    run_template = RunTemplate(catalog=catalog, tenants=tenants, engine=engine, requests=requests, clock=clock)
+    planner = Planner(tenants, clock)
+    run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, engine=engine, requests=requests)
     get_run = GetRun(engine, records)
     return UseCases(
         run_template=run_template,
         run_pipeline=RunPipeline(run_template),
+        plan_template=PlanTemplate(
+            catalog=catalog,
+            tenants=tenants,
+            planner=planner,
+            estimates=Estimates(warehouse, price),
+            last_runs=LastRuns(records, engine, planner),
+        ),
         get_run=get_run,
         watch_run=WatchRun(get_run, Watches(engine)),
         cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),

@@ -205,7 +205,7 @@ def _value(value: object) -> Value:
         case date():
             return Value(string_value=value.isoformat())
         case Decimal():
-            return Value(string_value=_plain(value))
+            return Value(string_value=decimal_text(value))
         case Mapping():
             return Value(struct_value=_struct(value))
         case Sequence():
@@ -214,7 +214,7 @@ def _value(value: object) -> Value:
             return Value(string_value=str(value))
 
 
-def _plain(number: Decimal) -> str:
+def decimal_text(number: Decimal) -> str:
     """A number without exponent and trailing zeros, as BigQuery writes it: the local warehouse pads NUMERIC to its scale."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,20 +1,17 @@
 """RunTemplate: start a run of a template for a tenant, or join the one that is active. No warehouse call on this path."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from common.clock import Clock
 from common.fields import Fields
 from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from common.templates.parameter_spec import MAX_CHARACTERS
-from common.templates.resolve import resolve
 from common.templates.template import TemplateName
 from common.tenants.tenants import Tenants
 from pipeline_service.engine import RunEngine, Started
-from pipeline_service.plan import Plan
+from pipeline_service.planning import Planner
 from pipeline_service.request_record import Requests, digest_of, request_key
 from pipeline_service.run_id import workflow_id_for
 
@@ -52,13 +49,13 @@ class RunTemplate:
     """The use case."""
 
     def __init__(
-        self, *, catalog: Catalog, tenants: Tenants, engine: RunEngine, requests: Requests, clock: Clock
+        self, *, catalog: Catalog, tenants: Tenants, planner: Planner, engine: RunEngine, requests: Requests
     ) -> None:
         self._catalog = catalog
         self._tenants = tenants
+        self._planner = planner
         self._engine = engine
         self._requests = requests
-        self._clock = clock
 
     async def __call__(
         self, caller: Caller, *, tenant_id: str, provider: str, domain: str, template_name: str, options: RunOptions
@@ -87,16 +84,14 @@ class RunTemplate:
         if key is not None and (answer := await self._requests.answered(key, digest)) is not None:
             return answer
         await self._tenants.require_ready(tenant_id)
-        resolved = await asyncio.to_thread(  # parsing a tenant's SQL for the first time takes 0.1 s
-            resolve,
+        plan = await self._planner.plan(
             self._catalog.get(*template),
             tenant_id=tenant_id,
-            sources=await self._tenants.sources(tenant_id),
             date=options.date,
             parameters=options.parameters,
-            today=self._clock.now().date(),
+            trigger_by=trigger_by,
+            principal=caller.principal,
         )
-        plan = Plan.of(resolved, trigger_by=trigger_by, principal=caller.principal)
         workflow_id = workflow_id_for(tenant_id, plan.header.pipeline_id, plan.header.parameters)
         if key is None:
             return await self._engine.start(workflow_id, plan)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
-from convergence.pipeline.v1 import run_pb2, template_pb2
+from convergence.pipeline.v1 import plan_pb2, run_pb2, template_pb2
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
@@ -22,10 +22,12 @@ from pipeline_service.convert import (
     template_to_proto,
     templates_to_proto,
 )
+from pipeline_service.convert_plan import plan_options_from_proto, planned_to_proto
 from pipeline_service.get_run import GetRun
 from pipeline_service.get_template import GetTemplate
 from pipeline_service.list_runs import ListRuns
 from pipeline_service.list_templates import ListTemplates
+from pipeline_service.plan_template import PlanTemplate
 from pipeline_service.read_table import ReadTable
 from pipeline_service.retry_run import RetryRun
 from pipeline_service.run_pipeline import RunPipeline
@@ -39,6 +41,7 @@ class UseCases:
 
     run_template: RunTemplate
     run_pipeline: RunPipeline
+    plan_template: PlanTemplate
     get_run: GetRun
     watch_run: WatchRun
     cancel_run: CancelRun
@@ -74,6 +77,18 @@ class PipelineServicer(PipelineServiceServicer):
             current_caller(), pipeline_id=request.pipeline_id, options=options_from_proto(request)
         )
         return started_to_proto(started)
+
+    async def PlanTemplate(self, request: plan_pb2.PlanTemplateRequest, context: Context) -> plan_pb2.TemplatePlan:
+        """Tell what a run of a template would do."""
+        planned = await self._use_cases.plan_template(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            provider=request.provider,
+            domain=request.domain,
+            template_name=request.template_name,
+            options=plan_options_from_proto(request),
+        )
+        return planned_to_proto(planned)
 
     async def GetRun(self, request: pb2.GetRunRequest, context: Context) -> run_pb2.Run:
         """Read a run."""

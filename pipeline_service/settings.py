@@ -1,5 +1,6 @@
 """Settings of PipelineService, read once at start-up from the environment and `.env`."""
 
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field
@@ -23,6 +24,9 @@ class PipelineServiceSettings(
     role: Literal["api", "worker", "all"] = "all"
     """What this process does: answer calls, execute runs, or both. Each scales by itself; a worker serves health and nothing else.
     The command's `--role` goes before the variable."""
+    price_per_tib_usd: Decimal = Field(Decimal("6.25"), ge=0, le=1000, decimal_places=9)
+    """What BigQuery bills for a TiB (2^40 bytes) that a query reads, in USD, for plans; 6.25 on demand in the US. For capacity that is paid
+    for anyway, 0."""
     cancel_margin_seconds: float = Field(5.0, ge=0, le=600)
     """How much longer than the bound of a suspension CancelRuns looks for runs, in seconds: for calls that were let in within the bound and
     start their run after it, and because the engine lists a run a moment after its start."""

@@ -3,7 +3,7 @@
 import asyncio
 
 from common.errors import ObjectNotFound
-from common.warehouse.warehouse import Warehouse
+from common.warehouse.warehouse import TableRef, Warehouse
 from pipeline_service.days import days_between
 from pipeline_service.plan import PlanTable
 from pipeline_service.step_errors import StepFailed
@@ -22,16 +22,21 @@ class DqExecutor:
         """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT, STATEMENT_FAILED for a table that is not there) and what the warehouse raises."""
         try:
             async with asyncio.timeout(attempt.step.timeout_seconds):
-                await self._checks.run(attempt, await self._select(attempt, checked))
+                await self._checks.run(attempt, await self._rows(attempt, checked))
         except TimeoutError as error:
             raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout") from error
 
-    async def _select(self, attempt: Attempt, checked: PlanTable) -> str:
-        day = day_of(checked.partition)
-        if day is None or checked.partition_column is None:
-            return f"SELECT * FROM `{attempt.target}`"
+    async def _rows(self, attempt: Attempt, checked: PlanTable) -> str:
         try:
-            table = await self._warehouse.get_table(attempt.target)
+            return await published_rows(self._warehouse, checked)
         except ObjectNotFound as error:
             raise StepFailed("STATEMENT_FAILED", f"The table {attempt.target.table} does not exist") from error
-        return f"SELECT * FROM `{attempt.target}` WHERE {days_between(table.spec, checked.partition_column, day, day)}"
+
+
+async def published_rows(warehouse: Warehouse, checked: PlanTable) -> str:
+    """The SELECT of a published table's rows, or of those of one day. Raises ObjectNotFound, where it has to look at the table."""
+    table, day = TableRef.parse(checked.table), day_of(checked.partition)
+    if day is None or checked.partition_column is None:
+        return f"SELECT * FROM `{table}`"
+    spec = (await warehouse.get_table(table)).spec
+    return f"SELECT * FROM `{table}` WHERE {days_between(spec, checked.partition_column, day, day)}"

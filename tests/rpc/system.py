@@ -45,6 +45,7 @@ NO_KEY = "key_0000000000000000"
 """The id of a key that never was."""
 GOOD: Mapping[str, Mapping[str, Any]] = {
     "RunTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily", "date": DAY},
+    "PlanTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily", "date": DAY},
     "RunPipeline": {"pipeline_id": "acme-gcp-test-daily", "date": DAY},
     "GetRun": {"pipeline_logging_id": NEVER},
     "WatchRun": {"pipeline_logging_id": NEVER},

@@ -50,7 +50,11 @@ async def test_a_table_out_of_reach_is_refused_in_every_form(system: System, wha
     names = list(forms(OUT_OF_REACH[what].format(acme=acme, rival=rival, RIVAL=rival.upper())))
     template = {"template_name": "any_table", "date": ""}
     by_parameter = await system.refusals(
-        *(("RunTemplate", system.acme.key, {"tenant_id": acme, **template, "parameters": {"input": n}}) for n in names),
+        *(
+            (method, system.acme.key, {"tenant_id": acme, **template, "parameters": {"input": n}})
+            for method in ("RunTemplate", "PlanTemplate")
+            for n in names
+        ),
         *(
             (
                 "RunPipeline",

@@ -13,12 +13,12 @@ from common.api_keys.key import mint
 from common.tenants.tenant import STATE
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
-from convergence.pipeline.v1 import run_pb2
+from convergence.pipeline.v1 import plan_pb2, run_pb2
 from convergence.tenant.v1 import api_key_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.local_kms import KEY, EmulatorProcess
 from tests.rpc.held_warehouse import HeldWarehouse
-from tests.rpc.pipeline_stack import PipelineStack, pipeline_stack
+from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
 from tests.rpc.statuses import ANSWERED, Refusal, refused, until
 from tests.rpc.tenant_stack import TenantStack, as_key, tenant_stack
 from tests.warehouses import LocalServer
@@ -165,8 +165,12 @@ async def test_without_the_warehouse_a_good_key_is_never_called_bad(
     admin = stack.tenants.as_admin
     read = pb2.ReadTableRequest(tenant_id=tenant_id, table="cost")
     get = pb2.GetRunRequest(tenant_id=tenant_id, pipeline_logging_id=run.pipeline_logging_id)
+    plan = plan_pb2.PlanTemplateRequest(
+        tenant_id=tenant_id, provider="gcp", domain="test", template_name="daily", date=DAY
+    )
     refusals = await asyncio.gather(
         refused(stack.start(tenant_id, admin)),
+        refused(stack.stub.PlanTemplate(plan, metadata=admin, timeout=30)),
         refused(stack.stub.ReadTable(read, metadata=admin, timeout=30)),
         refused(stack.tenants.stub.Onboard(onboarding(), metadata=admin, timeout=60)),
     )

@@ -1,5 +1,7 @@
 """What PipelineService refuses although the request is well-formed, and the list that tells what may be asked."""
 
+from typing import Any
+
 import pytest
 
 from convergence.pipeline.v1 import template_pb2
@@ -60,3 +62,30 @@ async def test_templates_are_listed_page_by_page_the_broken_ones_included(system
         parameter(name="share", type="number", min="0", max="1"),
     ]
     assert by_name["broken"].state == template_pb2.Template.INVALID
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"template_name": "dayly"},
+        {"template_name": "broken"},
+        {"template_name": "any_table", "date": "", "parameters": {"input": "nobody_at_all.cost"}},
+        {"template_name": "typed", "date": DAY, "parameters": {"kind": "none", "share": "2", "region": "x"}},
+        {"tenant_id": "nobody_at_all"},
+        {"date": ""},
+    ],
+)
+async def test_a_plan_is_refused_just_as_its_run_is(system: System, fields: dict[str, Any]) -> None:
+    tenant_id, _ = await system.pipelines.onboard(export=False)
+    asked = {"tenant_id": tenant_id, **fields}
+    run, plan = await system.refusals(*((method, system.admin, asked) for method in ("RunTemplate", "PlanTemplate")))
+    assert run.wire == plan.wire
+
+
+async def test_a_plan_without_its_source_is_refused_just_as_its_run_is(system: System) -> None:
+    tenant_id, key = await system.pipelines.onboard(export=False)
+    run, plan = await system.refusals(
+        *((method, key, {"tenant_id": tenant_id}) for method in ("RunTemplate", "PlanTemplate"))
+    )
+    assert run.wire == plan.wire
+    assert plan.reason == "SOURCE_NOT_GRANTED"

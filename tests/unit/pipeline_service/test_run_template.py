@@ -8,6 +8,7 @@ from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from pipeline_service.engine import Started
 from pipeline_service.plan import Plan
+from pipeline_service.planning import Planner
 from pipeline_service.run import RunStatus
 from pipeline_service.run_template import RunOptions, RunTemplate
 from tests.clock import FakeClock
@@ -38,9 +39,13 @@ async def test_a_run_keeps_the_day_on_which_it_was_accepted_in_utc(tmp_path: Pat
     (tmp_path / "gcp" / "cost" / "daily.yml").write_text(TEMPLATE)
     catalog = Catalog(tmp_path)
     catalog.load()
-    clock, engine = FakeClock(), Engine()
+    clock, engine, tenants = FakeClock(), Engine(), FakeTenants()
     run_template = RunTemplate(
-        catalog=catalog, tenants=FakeTenants(), engine=cast(Any, engine), requests=cast(Any, None), clock=clock
+        catalog=catalog,
+        tenants=tenants,
+        planner=Planner(tenants, clock),
+        engine=cast(Any, engine),
+        requests=cast(Any, None),
     )
 
     async def accepted() -> Plan:

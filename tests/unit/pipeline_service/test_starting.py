@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -156,3 +157,11 @@ async def test_a_first_call_that_stalls_and_its_repeat_get_one_run(lab: Lab, key
         first = await lab.engine.start(workflow_id, the_plan, start_id=start_id_of(opened.record_id))
         await lab.end_of(first)
     assert first.pipeline_logging_id == repeat.pipeline_logging_id != running.pipeline_logging_id
+
+
+async def test_the_engine_gives_the_plan_that_a_run_was_accepted_with(lab: Lab) -> None:
+    the_plan = plan(lab.tenant_id)
+    execution = await lab.execution((await lab.start(the_plan)).pipeline_logging_id)
+    assert await lab.engine.plan_of(execution) == the_plan
+    forgotten = replace(execution, engine_run_id=str(uuid.uuid4()))
+    assert await lab.engine.plan_of(forgotten) is None

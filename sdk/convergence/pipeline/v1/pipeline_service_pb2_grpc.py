@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from convergence.pipeline.v1 import pipeline_service_pb2 as convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2
+from convergence.pipeline.v1 import plan_pb2 as convergence_dot_pipeline_dot_v1_dot_plan__pb2
 from convergence.pipeline.v1 import run_pb2 as convergence_dot_pipeline_dot_v1_dot_run__pb2
 from convergence.pipeline.v1 import template_pb2 as convergence_dot_pipeline_dot_v1_dot_template__pb2
 
@@ -46,6 +47,11 @@ class PipelineServiceStub:
                 '/convergence.pipeline.v1.PipelineService/RunPipeline',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunPipelineRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.FromString,
+                _registered_method=True)
+        self.PlanTemplate = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/PlanTemplate',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.PlanTemplateRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.TemplatePlan.FromString,
                 _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/convergence.pipeline.v1.PipelineService/GetRun',
@@ -108,6 +114,15 @@ class PipelineServiceServicer:
 
     def RunPipeline(self, request, context):
         """Runs a template by its pipeline id. Use RunTemplate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanTemplate(self, request, context):
+        """Tells what RunTemplate would do if it were called now, and what that would read and cost. Nothing is written or started. What RunTemplate
+        refuses is refused in the same way, but a suspended tenant may plan. On BigQuery each statement is one dry run, which is not billed;
+        looking for the tenant's last run reads its `pipeline_runs`, which is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,6 +209,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.RunPipeline,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunPipelineRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.SerializeToString,
+            ),
+            'PlanTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanTemplate,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.PlanTemplateRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.TemplatePlan.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -296,6 +316,33 @@ class PipelineService:
             '/convergence.pipeline.v1.PipelineService/RunPipeline',
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunPipelineRequest.SerializeToString,
             convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/PlanTemplate',
+            convergence_dot_pipeline_dot_v1_dot_plan__pb2.PlanTemplateRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_plan__pb2.TemplatePlan.FromString,
             options,
             channel_credentials,
             insecure,

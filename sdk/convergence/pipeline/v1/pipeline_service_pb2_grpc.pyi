@@ -5,6 +5,7 @@ Running templates and reading what they publish."""
 
 from collections import abc as _abc
 from convergence.pipeline.v1 import pipeline_service_pb2 as _pipeline_service_pb2
+from convergence.pipeline.v1 import plan_pb2 as _plan_pb2
 from convergence.pipeline.v1 import run_pb2 as _run_pb2
 from convergence.pipeline.v1 import template_pb2 as _template_pb2
 from grpc import aio as _aio
@@ -49,6 +50,11 @@ class PipelineServiceStub:
     @_deprecated("""This method has been marked as deprecated using proto method options.""")
     def RunPipeline(self) -> _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.RunPipelineRequest, _pipeline_service_pb2.RunTemplateResponse]:
         """Runs a template by its pipeline id. Use RunTemplate."""
+    PlanTemplate: _grpc.UnaryUnaryMultiCallable[_plan_pb2.PlanTemplateRequest, _plan_pb2.TemplatePlan]
+    """Tells what RunTemplate would do if it were called now, and what that would read and cost. Nothing is written or started. What RunTemplate
+    refuses is refused in the same way, but a suspended tenant may plan. On BigQuery each statement is one dry run, which is not billed;
+    looking for the tenant's last run reads its `pipeline_runs`, which is.
+    """
     GetRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetRunRequest, _run_pb2.Run]
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]
@@ -90,6 +96,11 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     @_deprecated("""This method has been marked as deprecated using proto method options.""")
     def RunPipeline(self) -> _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.RunPipelineRequest, _pipeline_service_pb2.RunTemplateResponse]:  # type: ignore[override]
         """Runs a template by its pipeline id. Use RunTemplate."""
+    PlanTemplate: _aio.UnaryUnaryMultiCallable[_plan_pb2.PlanTemplateRequest, _plan_pb2.TemplatePlan]  # type: ignore[assignment]
+    """Tells what RunTemplate would do if it were called now, and what that would read and cost. Nothing is written or started. What RunTemplate
+    refuses is refused in the same way, but a suspended tenant may plan. On BigQuery each statement is one dry run, which is not billed;
+    looking for the tenant's last run reads its `pipeline_runs`, which is.
+    """
     GetRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]  # type: ignore[assignment]
@@ -139,6 +150,17 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.RunTemplateResponse, _abc.Awaitable[_pipeline_service_pb2.RunTemplateResponse]]:
         """Runs a template by its pipeline id. Use RunTemplate."""
+
+    @_abc_1.abstractmethod
+    def PlanTemplate(
+        self,
+        request: _plan_pb2.PlanTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plan_pb2.TemplatePlan, _abc.Awaitable[_plan_pb2.TemplatePlan]]:
+        """Tells what RunTemplate would do if it were called now, and what that would read and cost. Nothing is written or started. What RunTemplate
+        refuses is refused in the same way, but a suspended tenant may plan. On BigQuery each statement is one dry run, which is not billed;
+        looking for the tenant's last run reads its `pipeline_runs`, which is.
+        """
 
     @_abc_1.abstractmethod
     def GetRun(

@@ -1,0 +1,75 @@
+"""PlanTemplate: what RunTemplate would do now, what that would cost, and what is new since the last run. Writes and starts nothing."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+
+from common.errors import TenantSuspended
+from common.fields import Fields
+from common.ids import PATH_NAME, TEMPLATE_NAME
+from common.rpc.caller import Caller
+from common.templates.catalog import Catalog
+from common.tenants.tenants import Tenants
+from pipeline_service.estimates import Cost, Estimates, StepEstimate
+from pipeline_service.last_run import Difference, LastRuns
+from pipeline_service.plan import Plan
+from pipeline_service.planning import Planner
+from pipeline_service.run_template import DEFAULT_TRIGGER, RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A plan, an estimate for each of its steps, and how it differs from the last run; None where there was none."""
+
+    plan: Plan
+    estimates: Sequence[StepEstimate]
+    total: Cost
+    price_per_tib_usd: Decimal
+    difference: Difference | None
+
+
+class PlanTemplate:
+    """The use case."""
+
+    def __init__(
+        self, *, catalog: Catalog, tenants: Tenants, planner: Planner, estimates: Estimates, last_runs: LastRuns
+    ) -> None:
+        self._catalog = catalog
+        self._tenants = tenants
+        self._planner = planner
+        self._estimates = estimates
+        self._last_runs = last_runs
+
+    async def __call__(
+        self, caller: Caller, *, tenant_id: str, provider: str, domain: str, template_name: str, options: RunOptions
+    ) -> PlannedRun:
+        """Plan. Raises InvalidInput, TenantMismatch, TenantNotFound, TenantNotReady, TemplateNotFound, TemplateInvalid, TableNotAllowed,
+        SourceNotGranted, PlanTooLarge, Transient, Unavailable."""
+        fields = Fields()
+        fields.tenant_id(tenant_id)
+        fields.pattern("provider", provider, PATH_NAME)
+        fields.pattern("domain", domain, PATH_NAME)
+        fields.pattern("template_name", template_name, TEMPLATE_NAME)
+        options.check(fields)
+        fields.require_valid()
+        caller.require_tenant(tenant_id)
+
+        with suppress(TenantSuspended):
+            await self._tenants.require_ready(tenant_id)
+        template = self._catalog.get(provider, domain, template_name)
+        plan = await self._planner.plan(
+            template,
+            tenant_id=tenant_id,
+            date=options.date,
+            parameters=options.parameters,
+            trigger_by=DEFAULT_TRIGGER,
+            principal=caller.principal,
+        )
+        estimates, difference = await asyncio.gather(
+            self._estimates.of(plan.steps), self._last_runs.difference(template, plan)
+        )
+        return PlannedRun(
+            plan, estimates, self._estimates.total(estimates), self._estimates.price.per_tib_usd, difference
+        )
