@@ -11,6 +11,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.parsers.bigquery import BigQueryParser
 
+from common.templates.keywords import is_bare_keyword
 from common.templates.placeholders import TextRefused
 
 _CONSTRUCTS = """
@@ -104,6 +105,8 @@ def _refusal(node: exp.Expr) -> str | None:
         return f"the {what} {_name(node)} is not allowed"
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
         return "qualified functions are not allowed"
+    if isinstance(node, exp.Identifier) and is_bare_keyword(node):
+        return f"{node.name} is a reserved keyword: as a name it must be in backquotes"
     if isinstance(node, exp.Parameter) and not (isinstance(node.this, exp.Var) and node.arg_key != "alias"):
         return "variables are not allowed"
     return None

@@ -18,6 +18,7 @@ from sqlglot.dialects.bigquery import BigQuery  # loaded here: see tests/unit/te
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 
 from common.errors import ObjectNotFound, Terminal
+from common.templates.keywords import is_bare_keyword
 from common.warehouse.warehouse import Column, Parameter, Statement, TableRef, Value
 from local_stack.warehouse.column_types import DUCKDB
 from local_stack.warehouse.duckdb_sql import refuse
@@ -134,7 +135,7 @@ def _check(tree: exp.Expr) -> None:
     if isinstance(tree, exp.Update | exp.Delete) and not tree.args.get("where"):
         raise Terminal("UPDATE and DELETE must have a WHERE clause")
     for node in tree.walk():
-        if isinstance(node, exp.Identifier) and _is_bare_keyword(node):
+        if isinstance(node, exp.Identifier) and is_bare_keyword(node):
             raise Terminal(f"{node.name} is a reserved keyword of GoogleSQL: as a name it must be in backquotes")
         if type(node) is exp.Dot and not isinstance(node.expression, exp.Func):
             continue
@@ -145,19 +146,6 @@ def _check(tree: exp.Expr) -> None:
             raise refuse(f"The function {name.upper()}")
         if isinstance(node, exp.Select) and node.args.get("kind") == "VALUE":
             raise refuse("SELECT AS VALUE")
-
-
-def _is_bare_keyword(name: exp.Identifier) -> bool:
-    """Whether a name is a keyword that BigQuery takes for no name, though sqlglot does. After a dot any word is one.
-
-    https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
-    """
-    if name.args.get("quoted") or name.name.lower() not in BigQuery.Generator.RESERVED_KEYWORDS:
-        return False
-    path = name.parent
-    if isinstance(path, exp.Dot):
-        return path.expression is not name
-    return not (isinstance(path, exp.Column | exp.Table) and path.parts[0] is not name)
 
 
 def _tables(tree: exp.Expr, project: str) -> tuple[TableRef, ...]:

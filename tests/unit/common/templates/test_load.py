@@ -177,6 +177,8 @@ def test_a_faulty_template_is_refused_with_file_line_and_reason(
         ("SELECT CURRENT_DATE()", 7, "the function CURRENT_DATE is not allowed"),
         ("SELECT RAND()", 7, "the function RAND is not allowed"),
         ("SELECT ERROR('x')", 7, "the function ERROR is not allowed"),
+        ("SELECT 1 AS new", 7, "new is a reserved keyword: as a name it must be in backquotes"),
+        ("SELECT t.at FROM (SELECT 1 AS at) AS t", 7, "at is a reserved keyword"),
         ("SELECT 1\nFROM t", 8, "the table t needs its dataset: `{tenant_id}.t` or a source"),
         ("WITH t AS (SELECT * FROM t) SELECT * FROM t", 7, "the table t needs its dataset"),
         ("SELECT (WITH t AS (SELECT 1) SELECT 1 FROM t) FROM t", 7, "the table t needs its dataset"),
