@@ -38,10 +38,11 @@ class StepEstimate:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A statement, and how many tables it reads."""
+    """A statement, and how many tables it reads. One that does not count is only asked about because it must compile."""
 
     statement: Statement
     tables: int
+    counts: bool = True
 
 
 class Estimates:
@@ -54,8 +55,9 @@ class Estimates:
     async def of(self, steps: Sequence[PlanStep]) -> list[StepEstimate]:
         """Estimate steps: each one's query or, of a dq step, its checks, and its condition. Raises Transient.
 
-        Checks of a query step read what it stages, which nobody knows before. A query that runs as a tenant's account is not asked about:
-        only the step itself decrypts its key, and asking as the service would say what another account may read.
+        Checks of a query step read what it stages, which nobody knows before, but for those of a view, which stages nothing. A query that
+        runs as a tenant's account is not asked about: only the step itself decrypts its key, and asking as the service would say what
+        another account may read.
         """
         slots = asyncio.Semaphore(_AT_ONCE)
         return await asyncio.gather(*(self._step(step, slots) for step in steps))
@@ -79,18 +81,21 @@ class Estimates:
         for read, estimate in zip(reads, estimates, strict=True):
             if estimate.bytes_processed is None:
                 return StepEstimate("unknown", None, _MISSING)
+            if not read.counts:
+                continue
             processed += estimate.bytes_processed
             billed += max(estimate.bytes_processed, read.tables * MINIMUM_BILLED_BYTES)
         return StepEstimate(_basis_of_all(estimates), self._cost(processed, billed))
 
     async def _reads(self, step: PlanStep) -> list[_Read]:
-        selects = [select for select in (step.when, step.query.select if step.query else None) if select]
-        reads = [_Read(select.statement(), len(select.tables)) for select in selects]
+        reads = [_Read(step.when.statement(), len(step.when.tables))] if step.when else []
+        if step.query is not None:
+            select, is_view = step.query.select, step.query.write == "view"
+            reads.append(_Read(select.statement(), len(select.tables), counts=not is_view))
+            if is_view:
+                reads += _checks(step, select.sql, len(select.tables))
         if step.checked is not None:
-            rows = await published_rows(self._warehouse, step.checked)
-            checks = [check.measure for check in step.checks]
-            prefix = f"WITH {CHECKED} AS ({rows}) "
-            reads += [_Read(measure.statement(prefix), 1 + len(measure.tables)) for measure in checks]
+            reads += _checks(step, await published_rows(self._warehouse, step.checked), 1)
         return reads
 
     async def _estimate(self, read: _Read, slots: asyncio.Semaphore) -> Estimate:
@@ -99,6 +104,13 @@ class Estimates:
 
     def _cost(self, processed: int, billed: int) -> Cost:
         return Cost(processed, billed, self.price.of(billed))
+
+
+def _checks(step: PlanStep, rows: str, tables: int) -> list[_Read]:
+    """What the checks of the rows of a SELECT read, which reads so many tables itself."""
+    prefix = f"WITH {CHECKED} AS ({rows}) "
+    measures = [check.measure for check in step.checks]
+    return [_Read(measure.statement(prefix), tables + len(measure.tables)) for measure in measures]
 
 
 def _basis_of_all(estimates: Sequence[Estimate]) -> Basis:

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from common.warehouse.warehouse import Warehouse
 from convergence.errors.v1 import error_reason_pb2
-from convergence.pipeline.v1 import run_pb2
+from convergence.pipeline.v1 import plan_pb2, run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
@@ -120,3 +121,26 @@ async def test_a_view_over_a_granted_source_is_refused_with_its_table(stack: Pip
     assert (refusal.code, refusal.reason) == ("INVALID_ARGUMENT", "TABLE_NOT_ALLOWED")
     own = await stack.run(tenant_id, key, "any_view", date="", parameters={"input": "kept"})
     assert own.status == run_pb2.Run.COMPLETE, own
+
+
+async def test_a_plan_tells_the_keys_of_a_merge_and_that_a_view_reads_no_more_than_its_checks(
+    stack: PipelineStack,
+) -> None:
+    tenant_id, key = await stack.onboard()
+    run = await stack.run(tenant_id, key, "viewed")
+
+    async def planned(template_name: str, **fields: Any) -> list[plan_pb2.PlannedStep]:
+        request = plan_pb2.PlanTemplateRequest(
+            tenant_id=tenant_id, provider="gcp", domain="test", template_name=template_name, **fields
+        )
+        plan: plan_pb2.TemplatePlan = await stack.stub.PlanTemplate(request, metadata=key, timeout=30)
+        return list(plan.steps)
+
+    (merge,) = await planned("merged", date=DAY)
+    assert (merge.write, list(merge.keys)) == ("merge", ["service"])
+    view = (await planned("viewed", date=DAY))[1]
+    assert (view.write, view.destination.table) == ("view", "costs_by_service")
+    assert view.estimate.bytes_processed == run.steps[1].bytes_processed > 0
+    (unchecked,) = await planned("any_view", parameters={"input": "kept"})
+    assert (unchecked.estimate.bytes_billed, unchecked.estimate.unknown_because) == (0, "")
+    assert unchecked.estimate.basis in (plan_pb2.StepEstimate.DRY_RUN, plan_pb2.StepEstimate.TABLE_SIZES)

@@ -404,7 +404,8 @@ Global___PlannedCheck: _TypeAlias = PlannedCheck  # noqa: Y015
 @_typing.final
 class StepEstimate(_message.Message):
     """What a step would read if it ran now. Of a query step, its query and condition: what its checks read is not in it, since that is mostly
-    what the step stages, which is not known before. Of a dq step, its checks and condition. A check that fails reads a sample besides.
+    what the step stages, which is not known before. Of a query step that publishes a view, which stages nothing, its checks and condition. Of a
+    dq step, its checks and condition. A check that fails reads a sample besides.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
