@@ -26,6 +26,8 @@ from pipeline_service.activities import Activities
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.estimates import Estimates
+from pipeline_service.gate_activities import GateActivities
+from pipeline_service.gate_messages import Limits
 from pipeline_service.get_run import GetRun
 from pipeline_service.get_template import GetTemplate
 from pipeline_service.last_run import LastRuns
@@ -50,6 +52,7 @@ from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import open_client
 from pipeline_service.temporal_engine import TemporalEngine
+from pipeline_service.temporal_gates import TemporalGates
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
@@ -112,6 +115,11 @@ async def wired(
                 working(
                     client,
                     activities,
+                    GateActivities(
+                        gates=TemporalGates(client, task_queue=settings.temporal_task_queue),
+                        tenants=tenants,
+                        limits=Limits(settings.max_active_runs_per_tenant, settings.max_active_runs_per_template),
+                    ),
                     task_queue=settings.temporal_task_queue,
                     max_concurrent_steps=settings.max_concurrent_steps,
                     grace_seconds=settings.shutdown_grace_seconds,
@@ -193,7 +201,7 @@ def _use_cases(
             last_runs=LastRuns(records, engine, planner),
         ),
         get_run=get_run,
-        watch_run=WatchRun(get_run, Watches(engine)),
+        watch_run=WatchRun(get_run, Watches(engine, get_run.placed)),
         cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),
         retry_run=RetryRun(get_run=get_run, tenants=tenants, engine=engine, requests=requests),
         cancel_runs=CancelRuns(

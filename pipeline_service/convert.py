@@ -71,6 +71,7 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         steps=map(_step, run.state.steps),
         error=_error(run.state.error),
         retry_of=run.header.retry_of,
+        queue_position=run.queue_position,
     )
 
 

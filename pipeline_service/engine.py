@@ -39,6 +39,20 @@ class ActiveRun:
     engine_run_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A tenant's runs that wait for a slot: the workflows of the first 1,000, the next one first, and the number of all."""
+
+    first: tuple[str, ...] = ()
+    length: int = 0
+
+    def position_of(self, workflow_id: str) -> int:
+        """1 for the next run; 0 for one that does not wait. All beyond the first 1,000 are at one more."""
+        if workflow_id in self.first:
+            return self.first.index(workflow_id) + 1
+        return len(self.first) + 1 if self.length > len(self.first) else 0
+
+
 class RunEngine(Protocol):
     """Starts, shows and ends runs."""
 
@@ -64,6 +78,10 @@ class RunEngine(Protocol):
     async def active(self, tenant_id: str) -> Sequence[ActiveRun]:
         """The tenant's runs that have not ended. The listing lags behind by a moment: one that has just started may be missing, one that
         has just ended still be there."""
+        ...
+
+    async def queue(self, tenant_id: str) -> Queue:
+        """The tenant's runs that wait for a slot. A run that was started a moment ago may still be missing."""
         ...
 
     async def cancel(self, run: ActiveRun) -> None:

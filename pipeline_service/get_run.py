@@ -8,7 +8,7 @@ from common.fields import Fields
 from common.rpc.caller import Caller
 from pipeline_service.engine import Execution, RunEngine
 from pipeline_service.records import Records
-from pipeline_service.run import Run, cut_off
+from pipeline_service.run import Run, RunStatus, cut_off
 from pipeline_service.run_id import workflow_id_of
 
 
@@ -50,13 +50,21 @@ class GetRun:
         """A run that is known from before, as it stands now. Raises Unavailable, Transient."""
         return (await self._find(run.header.tenant_id, run.pipeline_logging_id)).run
 
+    async def placed(self, execution: Execution) -> Run:
+        """The execution's run with its place in the queue. Raises Unavailable."""
+        run = execution.run
+        if run.state.status is not RunStatus.PENDING:
+            return run
+        queue = await self._engine.queue(run.header.tenant_id)
+        return replace(run, queue_position=queue.position_of(execution.workflow_id))
+
     async def _find(self, tenant_id: str, run_id: str) -> Located:
         workflow_id = workflow_id_of(tenant_id, run_id)
         if workflow_id is None:
             raise RunNotFound
         execution = await self._engine.describe(workflow_id)
         if execution is not None and execution.run.pipeline_logging_id == run_id:
-            return Located(execution.run, execution)
+            return Located(await self.placed(execution), execution)
         return Located(await self._recorded(tenant_id, run_id), None)
 
     async def _recorded(self, tenant_id: str, pipeline_logging_id: str) -> Run:

@@ -169,12 +169,14 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run does. `done` are the steps that the run before has completed, where this one goes on from it."""
+    """What one run does. `done` are the steps that the run before has completed, where this one goes on from it; `max_active_runs` is the
+    template's own limit, if it has one."""
 
     header: RunHeader
     steps: tuple[PlanStep, ...]
     timeout_seconds: float | None = None
     done: tuple[Step, ...] = ()
+    max_active_runs: int | None = None
 
     @classmethod
     def of(cls, resolved: ResolvedTemplate, *, trigger_by: str, principal: str) -> "Plan":
@@ -182,7 +184,8 @@ class Plan:
         header = RunHeader(
             resolved.tenant_id, resolved.pipeline_id, resolved.digest, trigger_by, principal, dict(resolved.parameters)
         )
-        plan = cls(header, tuple(PlanStep.of(step) for step in resolved.steps), resolved.timeout_seconds)
+        steps = tuple(PlanStep.of(step) for step in resolved.steps)
+        plan = cls(header, steps, resolved.timeout_seconds, max_active_runs=resolved.max_active_runs)
         size = len(_PLAN.dump_json(plan))
         if size > MAX_PLAN_BYTES:
             violation = Violation("parameters", f"give a plan of {size} bytes; at most {MAX_PLAN_BYTES} are taken")

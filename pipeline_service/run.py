@@ -114,12 +114,14 @@ class RunHeader:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a template for one tenant."""
+    """One execution of a template for one tenant. `queue_position` is 1 for the tenant's next run, 0 for one that does not wait for a
+    slot, or where nobody has looked."""
 
     pipeline_logging_id: str
     create_time: datetime
     header: RunHeader
     state: RunState
+    queue_position: int = 0
 
 
 def cancelled(steps: tuple[Step, ...], end_time: datetime | None) -> tuple[Step, ...]:

@@ -27,6 +27,11 @@ class PipelineServiceSettings(
     price_per_tib_usd: Decimal = Field(Decimal("6.25"), ge=0, le=1000, decimal_places=9)
     """What BigQuery bills for a TiB (2^40 bytes) that a query reads, in USD, for plans; 6.25 on demand in the US. For capacity that is paid
     for anyway, 0."""
+    max_active_runs_per_tenant: int = Field(10, ge=1, le=1000)
+    """Runs of one tenant that are active at once; the others wait, PENDING, in the order in which they were accepted. The same for every
+    process of one installation."""
+    max_active_runs_per_template: int = Field(5, ge=1, le=1000)
+    """How many of them may be runs of one template. A template may lower it by `max_active_runs`."""
     cancel_margin_seconds: float = Field(5.0, ge=0, le=600)
     """How much longer than the bound of a suspension CancelRuns looks for runs, in seconds: for calls that were let in within the bound and
     start their run after it, and because the engine lists a run a moment after its start."""

@@ -25,12 +25,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.errors import Unavailable
-from pipeline_service.engine import ActiveRun, Execution, Started
+from pipeline_service.engine import ActiveRun, Execution, Queue, Started
+from pipeline_service.gate_messages import WaitingRuns
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running
-from pipeline_service.temporal_names import HEADER_MEMO, RUN_WORKFLOW, STATE_MEMO
+from pipeline_service.temporal_names import HEADER_MEMO, QUEUE_MEMO, RUN_WORKFLOW, STATE_MEMO, gate_id
 
 _LONG_POLL = timedelta(seconds=30)
 """The server answers a long poll after 20 s, with or without an event."""
@@ -124,6 +125,15 @@ class TemporalEngine:
         """See RunEngine."""
         listed = await running(self._client, workflow_id_prefix(tenant_id))
         return [ActiveRun(execution.id, execution.run_id) for execution in listed]
+
+    async def queue(self, tenant_id: str) -> Queue:
+        """See RunEngine. A gate shows its queue in its memo."""
+        info = await self._info(gate_id(tenant_id))
+        if info is None or info.HasField("close_time") or QUEUE_MEMO not in info.memo.fields:
+            return Queue()
+        waiting = await decode(self._client, info.memo.fields[QUEUE_MEMO], WaitingRuns)
+        prefix = workflow_id_prefix(tenant_id)
+        return Queue(tuple(f"{prefix}{digits}" for digits in waiting.first), waiting.length)
 
     async def cancel(self, run: ActiveRun) -> None:
         """See RunEngine."""

@@ -25,7 +25,8 @@ class WatchRun:
         latest = located.run
         async with aclosing(self._watches.changes(located.execution)) as changes:
             async for run in changes:
-                if run.state.version > latest.state.version:
+                moved = run.queue_position not in (0, latest.queue_position)
+                if run.state.version > latest.state.version or (run.state.version == latest.state.version and moved):
                     latest = run
                     yield run
         if not latest.state.status.is_terminal:  # The engine forgot it meanwhile: its record tells.

@@ -1,26 +1,36 @@
 """One follower of each watched run in this process, however many callers watch it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from functools import partial
 
+from common.errors import Unavailable
 from pipeline_service.engine import Execution, RunEngine
-from pipeline_service.run import Run
+from pipeline_service.run import Run, RunStatus
+
+PLACE_SECONDS = 1.0
+"""How often it is looked where a run that waits for a slot stands."""
 
 
 class Watches:
     """Fans the changes of runs out. A run is followed while somebody watches it."""
 
-    def __init__(self, engine: RunEngine) -> None:
+    def __init__(self, engine: RunEngine, placed: Callable[[Execution], Awaitable[Run]]) -> None:
+        """`placed` gives a run with its place in the queue."""
         self._engine = engine
+        self._placed = placed
         self._followed: dict[str, _Followed] = {}
 
     async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
-        """What `RunEngine.changes` yields, shared. Raises Unavailable when the engine goes away. Close it when not read to its end."""
+        """What `RunEngine.changes` yields, and the run at each new place in the queue, shared. Raises Unavailable when the engine goes
+        away. Close it when not read to its end."""
         key = execution.run.pipeline_logging_id
         followed = self._followed.get(key)
         if followed is None:
-            followed = self._followed[key] = _Followed(self._engine.changes(execution))
+            followed = self._followed[key] = _Followed(
+                self._engine.changes(execution), partial(self._placed, execution)
+            )
             followed.task.add_done_callback(lambda _: self._forget(key, followed))
         followed.watchers += 1
         try:
@@ -45,10 +55,11 @@ class Watches:
 class _Followed:
     """A run being followed: its states so far, few and small, and a task that adds to them."""
 
-    def __init__(self, changes: AsyncGenerator[Run]) -> None:
+    def __init__(self, changes: AsyncGenerator[Run], placed: Callable[[], Awaitable[Run]]) -> None:
         self.runs: list[Run] = []
         self.watchers = 0
         self._changed = asyncio.Event()
+        self._placed = placed
         self.task = asyncio.create_task(self._follow(changes))
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
@@ -58,13 +69,30 @@ class _Followed:
             await self._changed.wait()
 
     async def _follow(self, changes: AsyncGenerator[Run]) -> None:
+        placing = asyncio.create_task(self._place())
         try:
             async with aclosing(changes) as runs:
                 async for run in runs:
-                    self.runs.append(run)
-                    self._wake()
+                    self._add(run)
         finally:
+            placing.cancel()
             self._wake()
+
+    async def _place(self) -> None:
+        """Add the run at each new place, as long as it waits."""
+        while not self.runs or self._waits():
+            await asyncio.sleep(PLACE_SECONDS)
+            with suppress(Unavailable):  # of which the changes tell
+                run = await self._placed()
+                if self.runs and self._waits() and run.queue_position not in (0, self.runs[-1].queue_position):
+                    self._add(run)
+
+    def _waits(self) -> bool:
+        return self.runs[-1].state.status is RunStatus.PENDING
+
+    def _add(self, run: Run) -> None:
+        self.runs.append(run)
+        self._wake()
 
     def _wake(self) -> None:
         self._changed.set()

@@ -8,10 +8,12 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from pipeline_service.activities import Activities
+from pipeline_service.gate import TenantGate
+from pipeline_service.gate_activities import GateActivities
 from pipeline_service.request_workflow import RequestWorkflow
 from pipeline_service.workflow import RunWorkflow
 
-WORKFLOWS = (RunWorkflow, RequestWorkflow)
+WORKFLOWS = (RunWorkflow, RequestWorkflow, TenantGate)
 _HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
 """A step hears of a cancellation with its next heartbeat that is sent: by default that takes seconds."""
 _STICKY_TIMEOUT = timedelta(seconds=1)
@@ -23,6 +25,7 @@ _STICKY_TIMEOUT = timedelta(seconds=1)
 async def working(
     client: Client,
     activities: Activities,
+    gate_activities: GateActivities,
     *,
     task_queue: str,
     max_concurrent_steps: int,
@@ -37,7 +40,15 @@ async def working(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
-        activities=[activities.run_step, activities.decide_step, activities.begin_run, activities.end_run],
+        activities=[
+            activities.run_step,
+            activities.decide_step,
+            activities.begin_run,
+            activities.end_run,
+            gate_activities.open_gate,
+            gate_activities.look,
+            gate_activities.survey_runs,
+        ],
         max_cached_workflows=cached_runs,
         max_concurrent_activities=max_concurrent_steps,
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,

@@ -17,11 +17,12 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
     from pipeline_service.failures import failure_of
+    from pipeline_service.gate_pass import GatePass
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.step_result import RunRef, StepTask
-    from pipeline_service.temporal_names import RUN_WORKFLOW, STATE_MEMO
+    from pipeline_service.temporal_names import GRANT_SIGNAL, REPORT_SIGNAL, RUN_WORKFLOW, STATE_MEMO
 
 AnyResult = TypeVar("AnyResult")
 
@@ -49,6 +50,17 @@ class RunWorkflow:
         self._slots = asyncio.Semaphore(MAX_PARALLEL_STEPS)
         self._passed_over = frozenset(step.step_id for step in plan.steps if step.on_failure == "continue")
         self._is_too_late = False
+        self._pass = GatePass(plan)
+
+    @workflow.signal(name=GRANT_SIGNAL)
+    def grant(self) -> None:
+        """The tenant's gate has given the run a slot."""
+        self._pass.grant()
+
+    @workflow.signal(name=REPORT_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
+    async def report(self) -> None:
+        """A gate wants to know what the run holds."""
+        await self._pass.report()
 
     @workflow.run
     async def run(self, plan: Plan) -> None:
@@ -62,6 +74,8 @@ class RunWorkflow:
             cancellation_type=workflow.ActivityCancellationType.ABANDON,
         )
         try:
+            if workflow.patched("gate"):
+                await self._pass.enter()
             # All of them, also where one is cut off: none may go on once the run's end is recorded.
             async with asyncio.timeout(plan.timeout_seconds):
                 for outcome in await asyncio.gather(*map(self._execute, plan.steps), return_exceptions=True):
@@ -71,7 +85,7 @@ class RunWorkflow:
             self._is_too_late = isinstance(error, TimeoutError)
             self._state = replace(self._state, steps=cancelled(self._state.steps, workflow.now()))
         ended = self._ended()
-        recording = asyncio.create_task(self._record(begun, ended))
+        recording = asyncio.create_task(self._close(begun, ended))
         while not recording.done():
             with suppress(asyncio.CancelledError):  # A run that has ended is recorded, whoever cancels it.
                 await asyncio.shield(recording)
@@ -123,6 +137,10 @@ class RunWorkflow:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=step.step_id,
         )
+
+    async def _close(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
+        await self._record(begun, ended)
+        await self._pass.leave()
 
     async def _record(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
         """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory.

@@ -58,6 +58,7 @@ def resolve(
         parameters=tuple(sorted((name, value.text) for name, value in values.items())),
         steps=steps,
         timeout_seconds=file.timeout,
+        max_active_runs=file.max_active_runs,
     )
 
 

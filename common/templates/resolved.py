@@ -94,7 +94,8 @@ class ResolvedStep:
 @dataclass(frozen=True, slots=True)
 class ResolvedTemplate:
     """A template resolved for one tenant. `parameters` are the resolved values in canonical text, sorted by name; `digest` is the
-    SHA-256 of the template file, in hex; `timeout_seconds` bounds the whole run."""
+    SHA-256 of the template file, in hex; `timeout_seconds` bounds the whole run; `max_active_runs` are those of one
+    tenant at once."""
 
     pipeline_id: str
     tenant_id: str
@@ -102,3 +103,4 @@ class ResolvedTemplate:
     parameters: tuple[tuple[str, str], ...]
     steps: tuple[ResolvedStep, ...]
     timeout_seconds: float | None = None
+    max_active_runs: int | None = None

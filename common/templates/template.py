@@ -116,6 +116,8 @@ class TemplateFile(Strict):
     """What a run may give, by name. One named `date` has the type date, and is the field `date` of a request."""
     timeout: Duration | None = None
     """How long a run may take, from its first step on, at most 24h; without limit where nothing is said."""
+    max_active_runs: int | None = Field(None, ge=1, le=1000)
+    """How many of its runs a tenant may have active at once, where that is fewer than the server allows; the others wait, PENDING."""
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
     """What a run does. Steps that do not wait for each other run at the same time."""
 

@@ -18,6 +18,8 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Dataset, TableRef
 from pipeline_service.activities import Activities
 from pipeline_service.engine import Execution, Started
+from pipeline_service.gate_activities import GateActivities
+from pipeline_service.gate_messages import Limits
 from pipeline_service.plan import Plan
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
@@ -31,10 +33,13 @@ from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import connect
 from pipeline_service.temporal_engine import TemporalEngine
+from pipeline_service.temporal_gates import TemporalGates
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.worker import working
 from tests.temporal import DevServer
 from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
+
+LIMITS = Limits(per_tenant=4, per_template=3)
 
 
 @dataclass
@@ -67,6 +72,7 @@ class Lab:
     tenants: FakeTenants
     tenant_id: str
     task_queue: str
+    limits: Limits = LIMITS
 
     def __post_init__(self) -> None:
         self.engine = TemporalEngine(self.client, task_queue=self.task_queue)
@@ -85,9 +91,11 @@ class Lab:
             tenants=self.tenants,
         )
         activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock)
+        gates = TemporalGates(client or self.client, task_queue=self.task_queue)
         async with working(
             client or self.client,
             activities,
+            GateActivities(gates=gates, tenants=self.tenants, limits=self.limits),
             task_queue=self.task_queue,
             max_concurrent_steps=10,
             grace_seconds=grace_seconds,

@@ -43,7 +43,8 @@ class CountingEngine:
 
 
 def watching(lab: Lab, engine: CountingEngine | None = None) -> WatchRun:
-    return WatchRun(GetRun(lab.engine, lab.records), Watches(engine or lab.engine))  # type: ignore[arg-type]
+    get_run = GetRun(lab.engine, lab.records)
+    return WatchRun(get_run, Watches(engine or lab.engine, get_run.placed))  # type: ignore[arg-type]
 
 
 def watch(lab: Lab, use_case: WatchRun, pipeline_logging_id: str) -> AsyncGenerator[Run]:

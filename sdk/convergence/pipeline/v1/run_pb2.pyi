@@ -36,7 +36,7 @@ class Run(_message.Message):
         STATUS_UNSPECIFIED: Run._Status.ValueType  # 0
         """Never sent."""
         PENDING: Run._Status.ValueType  # 1
-        """Accepted; no step has started."""
+        """Accepted; no step has started. Runs beyond what a tenant may have active at once wait here; `queue_position` tells their place."""
         RUNNING: Run._Status.ValueType  # 2
         """At least one step has started."""
         COMPLETE: Run._Status.ValueType  # 3
@@ -52,7 +52,7 @@ class Run(_message.Message):
     STATUS_UNSPECIFIED: Run.Status.ValueType  # 0
     """Never sent."""
     PENDING: Run.Status.ValueType  # 1
-    """Accepted; no step has started."""
+    """Accepted; no step has started. Runs beyond what a tenant may have active at once wait here; `queue_position` tells their place."""
     RUNNING: Run.Status.ValueType  # 2
     """At least one step has started."""
     COMPLETE: Run.Status.ValueType  # 3
@@ -94,6 +94,7 @@ class Run(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: _builtins.int
     pipeline_logging_id: _builtins.str
     """The run's id, a UUID."""
     pipeline_id: _builtins.str
@@ -106,6 +107,10 @@ class Run(_message.Message):
     """Who or what asked for the run, as the caller said."""
     retry_of: _builtins.str
     """The run that this one goes on from, by RetryRun; empty for any other."""
+    queue_position: _builtins.int
+    """The run's place among those of its tenant that wait for a slot: 1 for the next one. 0 when it does not wait. All places beyond the
+    1,000th read 1001. A run that was accepted a moment ago may show 0 although it is about to wait.
+    """
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The resolved parameters, `date` among them."""
@@ -145,10 +150,11 @@ class Run(_message.Message):
         steps: _abc.Iterable[Global___Step] | None = ...,
         error: Global___RunError | None = ...,
         retry_of: _builtins.str = ...,
+        queue_position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

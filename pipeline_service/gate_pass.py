@@ -1,0 +1,78 @@
+"""A run's side of its tenant's gate: asks for a slot, waits for it, gives it back. Runs inside the run's workflow."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from pipeline_service.gate_activities import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE, GateActivities
+    from pipeline_service.gate_messages import Asking, Knock
+    from pipeline_service.plan import Plan
+    from pipeline_service.temporal_names import ASK_SIGNAL, LEAVE_SIGNAL, gate_id
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
+"""Before a waiting run asks again, in case its gate was ended by hand: after as long as it has waited already. A gate that has lost its
+memory asks its runs by itself, but somebody has to open it."""
+
+
+class GatePass:
+    """One run's slot."""
+
+    def __init__(self, plan: Plan) -> None:
+        info = workflow.info()
+        self._tenant_id = plan.header.tenant_id
+        self._asking = Asking(
+            info.workflow_id,
+            info.run_id,
+            info.workflow_start_time,
+            plan.header.pipeline_id,
+            plan.max_active_runs,
+        )
+        self._has_asked = False
+        self._has_left = False
+        self._one_at_a_time = asyncio.Lock()
+
+    def grant(self) -> None:
+        """The gate has given the run a slot."""
+        self._asking = replace(self._asking, holds=True)
+
+    async def enter(self) -> None:
+        """Return once the run holds a slot. Raises CancelledError."""
+        self._has_asked = True
+        pause = FIRST_PAUSE
+        while not self._asking.holds:
+            await asyncio.shield(asyncio.create_task(self._tell(ASK_SIGNAL)))
+            with suppress(asyncio.TimeoutError):
+                await workflow.wait_condition(lambda: self._asking.holds, timeout=pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def leave(self) -> None:
+        """Give back the slot, or the place in the queue."""
+        if self._has_asked:
+            self._has_left = True
+            await self._tell(LEAVE_SIGNAL)
+
+    async def report(self) -> None:
+        """Tell a gate that asks what the run holds. A run of a release without gates says nothing and counts until it has ended."""
+        if self._has_left:
+            await self._tell(LEAVE_SIGNAL)
+        elif self._has_asked:
+            await self._tell(ASK_SIGNAL)
+
+    async def _tell(self, signal: str) -> None:
+        """Tell the gate, which is there afterwards. One message after the other, and never broken off: a signal under way cannot be."""
+        async with self._one_at_a_time:
+            try:
+                await workflow.get_external_workflow_handle(gate_id(self._tenant_id)).signal(signal, self._asking)
+            except FailureError:
+                await workflow.execute_activity_method(
+                    GateActivities.open_gate,
+                    Knock(self._tenant_id, signal, self._asking),
+                    start_to_close_timeout=ATTEMPT,
+                    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                    retry_policy=UNTIL_DONE,
+                )

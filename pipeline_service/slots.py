@@ -1,0 +1,93 @@
+"""The slots of one tenant: who holds one, who waits, who is next. No time, no engine."""
+
+from bisect import insort
+from collections import Counter
+from datetime import datetime
+
+from pipeline_service.gate_messages import Asking, Limits
+
+MAX_WAITING = 5000
+"""Runs that a queue takes; those beyond ask again by themselves, and have the place that their age gives them once there is room."""
+
+
+class Slots:
+    """Hands slots out in the order in which runs were accepted, but for runs whose template is at its limit, which later ones pass."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        holders: tuple[Asking, ...] = (),
+        waiting: tuple[Asking, ...] = (),
+        unconfirmed: tuple[str, ...] = (),
+    ) -> None:
+        self.limits = limits
+        self._holders = {asking.engine_run_id: asking for asking in holders}
+        self._waiting = list(waiting)
+        self._unconfirmed = set(unconfirmed)
+
+    @property
+    def holders(self) -> tuple[Asking, ...]:
+        """The runs that hold a slot, or are taken to."""
+        return tuple(self._holders.values())
+
+    @property
+    def waiting(self) -> tuple[Asking, ...]:
+        """The runs that wait, the next first."""
+        return tuple(self._waiting)
+
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """Holders that have not said so themselves."""
+        return tuple(sorted(self._unconfirmed))
+
+    def presume(self, asking: Asking) -> None:
+        """Take a run for a holder until it says what it is, or is found to have ended."""
+        if asking.engine_run_id not in self._holders and not self._is_waiting(asking.engine_run_id):
+            self._holders[asking.engine_run_id] = asking
+            self._unconfirmed.add(asking.engine_run_id)
+
+    def enter(self, asking: Asking) -> None:
+        """Take in what a run says: that it waits, or that it holds. Saying it again changes nothing; a run that says that it waits while it
+        has just been given a slot keeps that."""
+        run_id = asking.engine_run_id
+        if run_id in self._holders and run_id not in self._unconfirmed:
+            return
+        if asking.holds:
+            self.hold(asking)
+        elif not self._is_waiting(run_id):
+            self.leave(run_id)
+            if len(self._waiting) < MAX_WAITING:
+                insort(self._waiting, asking, key=_age)
+
+    def hold(self, asking: Asking) -> None:
+        """Give a run a slot."""
+        self.leave(asking.engine_run_id)
+        self._holders[asking.engine_run_id] = asking
+
+    def leave(self, engine_run_id: str) -> None:
+        """Forget a run, whether it holds a slot or waits for one."""
+        self._unconfirmed.discard(engine_run_id)
+        if self._holders.pop(engine_run_id, None) is None:
+            self._waiting = [asking for asking in self._waiting if asking.engine_run_id != engine_run_id]
+
+    def next(self) -> list[Asking]:
+        """The waiting runs for which there are slots."""
+        free = self.limits.per_tenant - len(self._holders)
+        active = Counter(holder.pipeline_id for holder in self._holders.values())
+        found: list[Asking] = []
+        for asking in self._waiting:
+            if len(found) >= free:
+                break
+            limit = min(self.limits.per_template, asking.max_active_runs or self.limits.per_template)
+            if active[asking.pipeline_id] < limit:
+                active[asking.pipeline_id] += 1
+                found.append(asking)
+        return found
+
+    def _is_waiting(self, engine_run_id: str) -> bool:
+        return any(asking.engine_run_id == engine_run_id for asking in self._waiting)
+
+
+def _age(asking: Asking) -> tuple[datetime, str]:
+    return asking.create_time, asking.engine_run_id

@@ -1,0 +1,86 @@
+"""Gates on Temporal: opening one, and what one asks about its tenant's runs."""
+
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from common.for_each import for_each
+from pipeline_service.gate_messages import Asking, GateState, Knock
+from pipeline_service.run import RunHeader
+from pipeline_service.run_id import workflow_id_prefix
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running
+from pipeline_service.temporal_names import GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, gate_id
+
+_AT_ONCE = 16
+_UNBROKEN = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
+"""How a gate ends by itself or goes on; any other end is somebody's doing, and leaves holders behind."""
+
+
+class TemporalGates:
+    """Gates as workflows on the runs' task queue."""
+
+    def __init__(self, client: Client, *, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def was_broken(self, tenant_id: str) -> bool:
+        """See Gates."""
+        status = await self._status(gate_id(tenant_id))
+        return status is not None and status not in _UNBROKEN
+
+    async def open(self, state: GateState, knock: Knock) -> None:
+        """See Gates."""
+        async with engine_call():
+            await self._client.start_workflow(
+                GATE_WORKFLOW,
+                state,
+                id=gate_id(state.tenant_id),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                start_signal=knock.signal,
+                start_signal_args=[knock.asking],
+                rpc_timeout=CALL_TIMEOUT,
+            )
+
+    async def gone(self, holders: tuple[Asking, ...]) -> tuple[str, ...]:
+        """See Gates."""
+        gone: list[str] = []
+
+        async def ask(holder: Asking) -> None:
+            status = await self._status(holder.workflow_id, holder.engine_run_id)
+            if status is not WorkflowExecutionStatus.RUNNING:
+                gone.append(holder.engine_run_id)
+
+        await for_each(holders, ask, at_once=_AT_ONCE)
+        return tuple(sorted(gone))
+
+    async def survey(self, tenant_id: str) -> tuple[Asking, ...]:
+        """See Gates."""
+        listed = await running(self._client, workflow_id_prefix(tenant_id))
+        await for_each(listed, self._ask_for_a_report, at_once=_AT_ONCE)
+        return tuple([await self._as_listed(execution) for execution in listed])
+
+    async def _as_listed(self, execution: WorkflowExecution) -> Asking:
+        header = await decode(self._client, execution.raw_info.memo.fields[HEADER_MEMO], RunHeader)
+        return Asking(execution.id, execution.run_id, execution.start_time, header.pipeline_id)
+
+    async def _ask_for_a_report(self, execution: WorkflowExecution) -> None:
+        try:
+            async with engine_call():
+                await self._client.get_workflow_handle(execution.id, run_id=execution.run_id).signal(
+                    REPORT_SIGNAL, rpc_timeout=CALL_TIMEOUT
+                )
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile
+                raise
+
+    async def _status(self, workflow_id: str, engine_run_id: str | None = None) -> WorkflowExecutionStatus | None:
+        handle = self._client.get_workflow_handle(workflow_id, run_id=engine_run_id)
+        try:
+            async with engine_call():
+                return (await handle.describe(rpc_timeout=CALL_TIMEOUT)).status
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
