@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.slots import Slots
     from pipeline_service.temporal_names import ASK_SIGNAL, GATE_WORKFLOW, GRANT_SIGNAL, LEAVE_SIGNAL, QUEUE_MEMO
 
-MAX_EVENTS = 1000
+MAX_EVENTS = 500
 """Events after which a gate goes on under a new history."""
 SHOWN = 1000
 """Waiting runs whose place can be read."""
