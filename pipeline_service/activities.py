@@ -15,6 +15,7 @@ from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
 from pipeline_service.failures import as_application_error, attempt_given_up
+from pipeline_service.price import Price
 from pipeline_service.records import Records
 from pipeline_service.run import Run
 from pipeline_service.step_errors import as_run_error, may_pass
@@ -30,19 +31,19 @@ _log = structlog.get_logger(__name__)
 class Activities:
     """The activities of one worker."""
 
-    def __init__(self, *, steps: StepExecutor, records: Records, warehouse: Warehouse, clock: Clock) -> None:
+    def __init__(
+        self, *, steps: StepExecutor, records: Records, warehouse: Warehouse, clock: Clock, price: Price
+    ) -> None:
         self._steps = steps
         self._records = records
         self._warehouse = warehouse
         self._clock = clock
+        self._price = price
 
     @activity.defn
     async def run_step(self, task: StepTask) -> StepResult:
         """Execute one attempt at a step and record it."""
-        info = activity.info()
-        attempt = Attempt(
-            task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=others_go_on
-        )
+        attempt = self._attempt(task)
         async with while_alive():
             start_time = self._clock.now()
             try:
@@ -67,12 +68,20 @@ class Activities:
     @activity.defn
     async def decide_step(self, task: StepTask) -> bool:
         """Tell whether a step's condition holds."""
-        info = activity.info()
-        attempt = Attempt(
-            task.run, task.step, number=info.attempt, schedule_time=info.scheduled_time, leaves_jobs=others_go_on
-        )
+        attempt = self._attempt(task)
         async with while_alive(), _translated(task.step.max_attempts):
             return await self._steps.decide(attempt)
+
+    def _attempt(self, task: StepTask) -> Attempt:
+        info = activity.info()
+        return Attempt(
+            task.run,
+            task.step,
+            number=info.attempt,
+            schedule_time=info.scheduled_time,
+            leaves_jobs=others_go_on,
+            price=self._price,
+        )
 
     @activity.defn
     async def begin_run(self, run: Run) -> None:

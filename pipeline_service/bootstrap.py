@@ -87,6 +87,7 @@ async def wired(
     tenants = open_tenants(settings, warehouse, directory, clock)
     engine = TemporalEngine(client, task_queue=settings.temporal_task_queue)
     usage = open_usage(settings, warehouse, clock)
+    price = Price(settings.price_per_tib_usd)
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
     async with AsyncExitStack() as stack:
         if settings.role != "worker":
@@ -99,7 +100,7 @@ async def wired(
                 records=records,
                 warehouse=warehouse,
                 clock=clock,
-                price=Price(settings.price_per_tib_usd),
+                price=price,
                 settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
             )
             services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
@@ -110,6 +111,7 @@ async def wired(
                 warehouse=warehouse,
                 accounts=StepAccounts(warehouse, _tenant_accounts(settings, warehouse, cipher)),
                 clock=clock,
+                price=price,
             )
             await stack.enter_async_context(
                 working(
@@ -163,7 +165,7 @@ def _tenant_accounts(settings: PipelineServiceSettings, warehouse: Warehouse, ci
 
 
 def _activities(
-    *, tenants: Tenants, records: Records, warehouse: Warehouse, accounts: StepAccounts, clock: Clock
+    *, tenants: Tenants, records: Records, warehouse: Warehouse, accounts: StepAccounts, clock: Clock, price: Price
 ) -> Activities:
     checks = Checks(warehouse, records, clock)
     steps = StepExecutor(
@@ -172,7 +174,7 @@ def _activities(
         conditions=Conditions(warehouse),
         tenants=tenants,
     )
-    return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock)
+    return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock, price=price)
 
 
 def _use_cases(

@@ -70,6 +70,10 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         end_time=timestamp(run.state.end_time),
         steps=map(_step, run.state.steps),
         error=_error(run.state.error),
+        template_digest=run.header.template_digest,
+        bytes_processed=sum(step.bytes_processed for step in run.own_steps),
+        bytes_billed=sum(step.bytes_billed for step in run.own_steps),
+        cost_usd=_cost(run.cost_usd),
         retry_of=run.header.retry_of,
         queue_position=run.queue_position,
     )
@@ -129,7 +133,17 @@ def _step(step: Step) -> run_pb2.Step:
         destination_table=step.destination_table,
         checks=map(_check, step.checks),
         error=_error(step.error),
+        rows_staged=step.rows_staged,
+        bytes_billed=step.bytes_billed,
+        stage_job_id=step.stage_job_id,
+        publish_job_id=step.publish_job_id,
+        cost_usd=_cost(step.cost_usd),
+        price_per_tib_usd=step.price_per_tib_usd,
     )
+
+
+def _cost(usd: Decimal | None) -> str:
+    return "" if usd is None else decimal_text(usd)
 
 
 def _check(check: CheckOutcome) -> run_pb2.CheckResult:

@@ -20,8 +20,10 @@ from pipeline_service.steps.attempt import Attempt, day_of
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
 LAST_RUN_DAYS = 400
 """How far back a run is compared with the last one: a yearly template finds it, and BigQuery reads no older partition."""
-_SINCE_VERSION_2 = frozenset({"retry_of"})
+_SINCE_VERSION_2 = frozenset({"retry_of", "cost_usd", "price_per_tib_usd"})
 """Columns of these tables that tenants of version 1 lack until they are migrated."""
+_MOST_KNOWN = 10_000
+"""Tables that are known to have every column. Beyond that all are looked at anew."""
 _DEADLINE_SECONDS = 30.0
 _TRIES = 5
 """Jobs that one call takes at most: DML loses against concurrent DML now and then."""
@@ -45,6 +47,7 @@ class Records:
         self._warehouse = warehouse
         self._specs = specs
         self._clock = clock
+        self._whole: set[TableRef] = set()
 
     async def begin_run(self, run: Run, *, attempt: int) -> None:
         """Write the run's row as it begins. `attempt` counts, from 1, the calls for this run."""
@@ -116,14 +119,24 @@ class Records:
             return []
 
     async def _fitting(self, table: TableRef, row: Record) -> Record:
-        """The row without what its table has no column for yet: that of a tenant of an earlier version."""
-        if not row.keys() & _SINCE_VERSION_2:
+        """The row without what its table has no column for yet: that of a tenant of an earlier version. Such a table is looked at each
+        time, since it may be migrated at any; none loses a column."""
+        if table in self._whole or not row.keys() & _SINCE_VERSION_2:
             return row
-        columns = {column.name for column in (await self._warehouse.get_table(table)).spec.columns}
+        try:
+            columns = {column.name for column in (await self._warehouse.get_table(table)).spec.columns}
+        except ObjectNotFound:
+            return row  # writing says so
+        if columns >= {column.name for column in self._specs[table.table].columns}:
+            if len(self._whole) >= _MOST_KNOWN:
+                self._whole.clear()
+            self._whole.add(table)
         return {name: value for name, value in row.items() if name in columns or name not in _SINCE_VERSION_2}
 
     async def _insert(self, attempt: Attempt, table: str, effect: str, rows: Sequence[Record]) -> None:
-        statement = insert_statement(TableRef(attempt.run.tenant_id, table), self._specs[table], rows)
+        target = TableRef(attempt.run.tenant_id, table)
+        fitting = [await self._fitting(target, row) for row in rows]
+        statement = insert_statement(target, self._specs[table], fitting)
         prefix = f"{attempt.run.pipeline_logging_id}_{attempt.step.step_id}_{effect}"
         await self._write(prefix, statement, attempt.number)
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from common.templates.resolved import Severity
+from pipeline_service.price import Price
 
 
 class RunStatus(StrEnum):
@@ -69,7 +71,9 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a run. `destination_table` is empty where it publishes none."""
+    """One step of a run. `destination_table` is empty where it publishes none. What the last attempt took and did: `bytes_billed` at
+    `price_per_tib_usd`, in decimal text, empty for steps of earlier releases and those that have not ended; the last jobs that staged
+    its rows and published them, empty where it had none."""
 
     step_id: str
     type: str
@@ -83,6 +87,15 @@ class Step:
     destination_table: str = ""
     checks: tuple[CheckOutcome, ...] = ()
     error: RunError | None = None
+    rows_staged: int = 0
+    stage_job_id: str = ""
+    publish_job_id: str = ""
+    price_per_tib_usd: str = ""
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What the step cost at the price of its time; None where that is not known."""
+        return Price(Decimal(self.price_per_tib_usd)).of(self.bytes_billed) if self.price_per_tib_usd else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,17 @@ class Run:
     header: RunHeader
     state: RunState
     queue_position: int = 0
+
+    @property
+    def own_steps(self) -> tuple[Step, ...]:
+        """The steps that this run executed: not those that the run before it had completed, which are accounted for there."""
+        return tuple(s for s in self.state.steps if s.start_time is not None and s.start_time >= self.create_time)
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What its own steps cost; None where that is known of none."""
+        known = [cost for step in self.own_steps if (cost := step.cost_usd) is not None]
+        return sum(known, Decimal(0)) if known else None
 
 
 def cancelled(steps: tuple[Step, ...], end_time: datetime | None) -> tuple[Step, ...]:

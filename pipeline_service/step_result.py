@@ -27,7 +27,8 @@ class StepTask:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step did, also when it failed: counts, and the outcomes of its checks."""
+    """What a step did, also when it failed: counts, the outcomes of its checks, the jobs that staged and published, and the price of a TiB
+    in decimal text. Only what JSON has: the detail of a failure is read without our converter."""
 
     attempts: int = 0
     rows_staged: int = 0
@@ -35,3 +36,6 @@ class StepResult:
     bytes_processed: int = 0
     bytes_billed: int = 0
     checks: tuple[CheckOutcome, ...] = ()
+    stage_job_id: str = ""
+    publish_job_id: str = ""
+    price_per_tib_usd: str = ""

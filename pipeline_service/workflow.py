@@ -121,6 +121,10 @@ class RunWorkflow:
             bytes_processed=result.bytes_processed,
             bytes_billed=result.bytes_billed,
             checks=result.checks,
+            rows_staged=result.rows_staged,
+            stage_job_id=result.stage_job_id,
+            publish_job_id=result.publish_job_id,
+            price_per_tib_usd=result.price_per_tib_usd,
         )
 
     async def _attempted(

@@ -203,7 +203,13 @@ class BigQueryWarehouse:
         )
         done = await self._jobs.select(job)
         table = await self._calls.run(self._client.get_table, done.destination)
-        return BigQueryRows(self._calls, table, page_size=page_size, bytes_processed=done.total_bytes_processed or 0)
+        return BigQueryRows(
+            self._calls,
+            table,
+            page_size=page_size,
+            bytes_processed=done.total_bytes_processed or 0,
+            bytes_billed=done.total_bytes_billed or 0,
+        )
 
     async def estimate(self, statement: Statement) -> Estimate:
         """What a SELECT would read, by a dry run. Raises Terminal for a statement that does not compile."""

@@ -13,9 +13,12 @@ from common.warehouse.warehouse import Column, Row
 class BigQueryRows:
     """A `RowStream` over the table that a finished query wrote its result to."""
 
-    def __init__(self, calls: BigQueryCalls, table: bigquery.Table, *, page_size: int, bytes_processed: int) -> None:
+    def __init__(
+        self, calls: BigQueryCalls, table: bigquery.Table, *, page_size: int, bytes_processed: int, bytes_billed: int
+    ) -> None:
         self.columns: tuple[Column, ...] = tuple(column(field) for field in table.schema)
         self.bytes_processed = bytes_processed
+        self.bytes_billed = bytes_billed
         self._calls = calls
         self._table = table
         self._page_size = page_size

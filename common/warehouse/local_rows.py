@@ -20,6 +20,7 @@ class LocalRows:
     def __init__(self, stream: flight.FlightStreamReader, head: StreamHead, run: InThread, *, page_size: int) -> None:
         self.columns = head.columns
         self.bytes_processed = head.bytes_processed
+        self.bytes_billed = head.bytes_billed
         self._stream: flight.FlightStreamReader | None = stream
         self._run = run
         self._page_size = page_size

@@ -196,6 +196,7 @@ class StreamHead:
 
     columns: tuple[Column, ...]
     bytes_processed: int = 0
+    bytes_billed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

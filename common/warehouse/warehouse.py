@@ -216,6 +216,11 @@ class RowStream(Protocol):
         """Bytes that the SELECT read."""
         ...
 
+    @property
+    def bytes_billed(self) -> int:
+        """Bytes that are billed for it."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[Sequence[Row]]:
         """Yield pages of at least one row each."""
         ...

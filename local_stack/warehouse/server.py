@@ -59,9 +59,9 @@ class WarehouseServer(flight.FlightServerBase):
         with _answering("get"):
             request = wire.decode_kind(TICKETS, ticket.ticket)
             if isinstance(request, wire.ListRows):
-                return _stream(self._engine.list_rows(request.ref), bytes_processed=0)
+                return _stream(self._engine.list_rows(request.ref), bytes_processed=0, bytes_billed=0)
             plan, reading = self._engine.read(_native(request))
-            return _stream(reading, bytes_processed=plan.bytes_processed)
+            return _stream(reading, bytes_processed=plan.bytes_processed, bytes_billed=plan.bytes_billed)
 
     def do_put(
         self,
@@ -104,8 +104,8 @@ def _native(request: wire.Read | QueryJob) -> Any:
     return dataclasses.replace(request, statement=wire.native(request.statement))
 
 
-def _stream(reading: Reading, *, bytes_processed: int) -> flight.FlightDataStream:
-    head = wire.encode(StreamHead(reading.columns, bytes_processed))
+def _stream(reading: Reading, *, bytes_processed: int, bytes_billed: int) -> flight.FlightDataStream:
+    head = wire.encode(StreamHead(reading.columns, bytes_processed, bytes_billed))
     return flight.GeneratorStream(reading.schema.with_metadata({wire.HEAD_KEY: head}), _Told(reading))
 
 

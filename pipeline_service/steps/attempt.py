@@ -8,6 +8,7 @@ from common.templates.tables import STAGE_PREFIX
 from common.warehouse.attempts import run_once
 from common.warehouse.warehouse import Job, JobResult, Row, Statement, TableRef, Warehouse
 from pipeline_service.plan import PlanStep
+from pipeline_service.price import Price
 from pipeline_service.run import CheckOutcome
 from pipeline_service.step_result import RunRef, StepResult
 
@@ -29,15 +30,24 @@ def job_id(pipeline_logging_id: str, step_id: str, effect: str, number: int) -> 
 class Attempt:
     """The attempt with this `number`, from 1, at a step that was first scheduled at `schedule_time`.
 
-    `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to.
+    `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to. `price` is what is billed for bytes
+    now.
     """
 
     def __init__(
-        self, run: RunRef, step: PlanStep, *, number: int, schedule_time: datetime, leaves_jobs: Callable[[], bool]
+        self,
+        run: RunRef,
+        step: PlanStep,
+        *,
+        number: int,
+        schedule_time: datetime,
+        leaves_jobs: Callable[[], bool],
+        price: Price,
     ) -> None:
         self.run = run
         self.step = step
         self.number = number
+        self.price = price
         self.run_create_time = run.create_time or schedule_time
         self.stage_expire_time = schedule_time + STAGE_LIFETIME
         self.rows_staged = 0
@@ -98,6 +108,7 @@ class Attempt:
                 if len(rows) >= max_rows:
                     break
             self.bytes_processed += stream.bytes_processed
+            self.bytes_billed += stream.bytes_billed
             return rows[:max_rows]
         finally:
             await stream.close()
@@ -105,7 +116,15 @@ class Attempt:
     def result(self) -> StepResult:
         """What the step has done so far."""
         return StepResult(
-            self.number, self.rows_staged, self.rows_written, self.bytes_processed, self.bytes_billed, self.checks
+            self.number,
+            self.rows_staged,
+            self.rows_written,
+            self.bytes_processed,
+            self.bytes_billed,
+            self.checks,
+            self.stage_job_id or "",
+            self.publish_job_id or "",
+            f"{self.price.per_tib_usd:f}",
         )
 
     @property

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from common.clock import SystemClock
@@ -15,6 +16,7 @@ from common.templates.template import TemplateName
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Destination, QueryJob, Row, Statement, TableRef, Warehouse
 from pipeline_service.plan import Plan
+from pipeline_service.price import Price
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.run import CheckOutcome, Run, RunHeader, RunState, RunStatus
 from pipeline_service.step_errors import StepFailed
@@ -106,7 +108,14 @@ class CheckedStep:
         plan = Plan.of(resolved, trigger_by="", principal="")
         run = RunRef(str(uuid.uuid4()), resolved.pipeline_id, self.tenant_id, create_time)
         return await self.execute(
-            Attempt(run, plan.steps[0], number=1, schedule_time=datetime.now(UTC), leaves_jobs=lambda: False)
+            Attempt(
+                run,
+                plan.steps[0],
+                number=1,
+                schedule_time=datetime.now(UTC),
+                leaves_jobs=lambda: False,
+                price=Price(Decimal("6.25")),
+            )
         )
 
     async def execute(self, attempt: Attempt) -> Done:

@@ -30,7 +30,14 @@ def rows(*pairs: tuple[int, str]) -> str:
 def next_attempt(attempt: Attempt) -> Attempt:
     """The attempt that follows one whose end nobody saw."""
     number = attempt.number + 1
-    return Attempt(attempt.run, attempt.step, number=number, schedule_time=datetime.now(UTC), leaves_jobs=lambda: False)
+    return Attempt(
+        attempt.run,
+        attempt.step,
+        number=number,
+        schedule_time=datetime.now(UTC),
+        leaves_jobs=lambda: False,
+        price=attempt.price,
+    )
 
 
 async def published(step: CheckedStep) -> list[tuple[object, object]]:

@@ -61,6 +61,7 @@ async def test_reading_tells_the_bytes_that_it_read(warehouse: Warehouse, datase
     await execute(warehouse, f"INSERT INTO `{ref}` (id) VALUES (1), (2)")
     stream = await warehouse.read(Statement(f"SELECT id FROM `{ref}`"))
     assert stream.bytes_processed > 0
+    assert stream.bytes_billed == 10 * 2**20, "the least for one table"
     await stream.close()
 
 

@@ -24,7 +24,8 @@ NOW = load_onboarding_template(default_configs_dir())
 SINCE_VERSION_1 = {
     "audit_log": {"request_digest", "body_digest"},
     "cloud_credentials": {"identity", "ended_by"},
-    "pipeline_runs": {"retry_of"},
+    "pipeline_runs": {"retry_of", "cost_usd"},
+    "step_logs": {"cost_usd", "price_per_tib_usd"},
 }
 """The columns that version 2 added."""
 

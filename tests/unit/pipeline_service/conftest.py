@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from pipeline_service.engine import Execution, Started
 from pipeline_service.gate_activities import GateActivities
 from pipeline_service.gate_messages import Limits
 from pipeline_service.plan import Plan
+from pipeline_service.price import Price
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
 from pipeline_service.run import Run
@@ -40,6 +42,7 @@ from tests.temporal import DevServer
 from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
 
 LIMITS = Limits(per_tenant=4, per_template=3)
+PRICE = Price(Decimal("6.25"))
 
 
 @dataclass
@@ -90,8 +93,8 @@ class Lab:
             conditions=Conditions(self.warehouse),
             tenants=self.tenants,
         )
-        activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock)
         gates = TemporalGates(client or self.client, task_queue=self.task_queue)
+        activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock, price=PRICE)
         async with working(
             client or self.client,
             activities,

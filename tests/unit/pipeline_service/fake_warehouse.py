@@ -159,6 +159,7 @@ class FakeRows:
     """A stream of one page."""
 
     bytes_processed = 5
+    bytes_billed = 7
     columns: tuple[Column, ...] = ()
 
     def __init__(self, rows: Sequence[Row]) -> None:

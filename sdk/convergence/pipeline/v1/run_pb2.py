@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!convergence/pipeline/v1/run.proto\x12\x17\x63onvergence.pipeline.v1\x1a(convergence/errors/v1/error_reason.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x05\n\x03Run\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x0bpipeline_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\ttenant_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x06status\x18\x04 \x01(\x0e\x32#.convergence.pipeline.v1.Run.StatusB\x04\xe2\x41\x01\x03\x12\x18\n\ntrigger_by\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x46\n\nparameters\x18\x06 \x03(\x0b\x32,.convergence.pipeline.v1.Run.ParametersEntryB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x05steps\x18\n \x03(\x0b\x32\x1d.convergence.pipeline.v1.StepB\x04\xe2\x41\x01\x03\x12\x36\n\x05\x65rror\x18\x0b \x01(\x0b\x32!.convergence.pipeline.v1.RunErrorB\x04\xe2\x41\x01\x03\x12\x16\n\x08retry_of\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0equeue_position\x18\r \x01(\x05\x42\x04\xe2\x41\x01\x03\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"c\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x43OMPLETE\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"\xef\x03\n\x04Step\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32$.convergence.pipeline.v1.Step.Status\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x14\n\x0crows_written\x18\x07 \x01(\x03\x12\x17\n\x0f\x62ytes_processed\x18\x08 \x01(\x03\x12\x19\n\x11\x64\x65stination_table\x18\t \x01(\t\x12\x34\n\x06\x63hecks\x18\n \x03(\x0b\x32$.convergence.pipeline.v1.CheckResult\x12\x30\n\x05\x65rror\x18\x0b \x01(\x0b\x32!.convergence.pipeline.v1.RunError\"p\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x43OMPLETE\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\x12\x0b\n\x07SKIPPED\x10\x06\"\xef\x01\n\x0b\x43heckResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12?\n\x08severity\x18\x03 \x01(\x0e\x32-.convergence.pipeline.v1.CheckResult.Severity\x12\x0e\n\x06passed\x18\x04 \x01(\x08\x12\x14\n\x0c\x66\x61iling_rows\x18\x05 \x01(\x03\x12\x10\n\x08observed\x18\x06 \x01(\t\x12\x10\n\x08\x65xpected\x18\x07 \x01(\t\"9\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\t\n\x05\x45RROR\x10\x01\x12\x08\n\x04WARN\x10\x02\"`\n\x08RunError\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".convergence.errors.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07step_id\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!convergence/pipeline/v1/run.proto\x12\x17\x63onvergence.pipeline.v1\x1a(convergence/errors/v1/error_reason.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x06\n\x03Run\x12!\n\x13pipeline_logging_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x19\n\x0bpipeline_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\ttenant_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x06status\x18\x04 \x01(\x0e\x32#.convergence.pipeline.v1.Run.StatusB\x04\xe2\x41\x01\x03\x12\x18\n\ntrigger_by\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x46\n\nparameters\x18\x06 \x03(\x0b\x32,.convergence.pipeline.v1.Run.ParametersEntryB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x05steps\x18\n \x03(\x0b\x32\x1d.convergence.pipeline.v1.StepB\x04\xe2\x41\x01\x03\x12\x36\n\x05\x65rror\x18\x0b \x01(\x0b\x32!.convergence.pipeline.v1.RunErrorB\x04\xe2\x41\x01\x03\x12\x16\n\x08retry_of\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0equeue_position\x18\r \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0ftemplate_digest\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x62ytes_processed\x18\x0f \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x62ytes_billed\x18\x10 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63ost_usd\x18\x11 \x01(\tB\x04\xe2\x41\x01\x03\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"c\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x43OMPLETE\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"\xf5\x04\n\x04Step\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32$.convergence.pipeline.v1.Step.Status\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x14\n\x0crows_written\x18\x07 \x01(\x03\x12\x17\n\x0f\x62ytes_processed\x18\x08 \x01(\x03\x12\x19\n\x11\x64\x65stination_table\x18\t \x01(\t\x12\x34\n\x06\x63hecks\x18\n \x03(\x0b\x32$.convergence.pipeline.v1.CheckResult\x12\x30\n\x05\x65rror\x18\x0b \x01(\x0b\x32!.convergence.pipeline.v1.RunError\x12\x13\n\x0brows_staged\x18\x0c \x01(\x03\x12\x14\n\x0c\x62ytes_billed\x18\r \x01(\x03\x12\x14\n\x0cstage_job_id\x18\x0e \x01(\t\x12\x16\n\x0epublish_job_id\x18\x0f \x01(\t\x12\x10\n\x08\x63ost_usd\x18\x10 \x01(\t\x12\x19\n\x11price_per_tib_usd\x18\x11 \x01(\t\"p\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\x0c\n\x08\x43OMPLETE\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\x12\x0b\n\x07SKIPPED\x10\x06\"\xef\x01\n\x0b\x43heckResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12?\n\x08severity\x18\x03 \x01(\x0e\x32-.convergence.pipeline.v1.CheckResult.Severity\x12\x0e\n\x06passed\x18\x04 \x01(\x08\x12\x14\n\x0c\x66\x61iling_rows\x18\x05 \x01(\x03\x12\x10\n\x08observed\x18\x06 \x01(\t\x12\x10\n\x08\x65xpected\x18\x07 \x01(\t\"9\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\t\n\x05\x45RROR\x10\x01\x12\x08\n\x04WARN\x10\x02\"`\n\x08RunError\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\".convergence.errors.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0f\n\x07step_id\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,20 +62,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUN'].fields_by_name['retry_of']._serialized_options = b'\342A\001\003'
   _globals['_RUN'].fields_by_name['queue_position']._loaded_options = None
   _globals['_RUN'].fields_by_name['queue_position']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['template_digest']._loaded_options = None
+  _globals['_RUN'].fields_by_name['template_digest']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['bytes_processed']._loaded_options = None
+  _globals['_RUN'].fields_by_name['bytes_processed']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['bytes_billed']._loaded_options = None
+  _globals['_RUN'].fields_by_name['bytes_billed']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['cost_usd']._loaded_options = None
+  _globals['_RUN'].fields_by_name['cost_usd']._serialized_options = b'\342A\001\003'
   _globals['_RUN']._serialized_start=171
-  _globals['_RUN']._serialized_end=895
-  _globals['_RUN_PARAMETERSENTRY']._serialized_start=745
-  _globals['_RUN_PARAMETERSENTRY']._serialized_end=794
-  _globals['_RUN_STATUS']._serialized_start=796
-  _globals['_RUN_STATUS']._serialized_end=895
-  _globals['_STEP']._serialized_start=898
-  _globals['_STEP']._serialized_end=1393
-  _globals['_STEP_STATUS']._serialized_start=1281
-  _globals['_STEP_STATUS']._serialized_end=1393
-  _globals['_CHECKRESULT']._serialized_start=1396
-  _globals['_CHECKRESULT']._serialized_end=1635
-  _globals['_CHECKRESULT_SEVERITY']._serialized_start=1578
-  _globals['_CHECKRESULT_SEVERITY']._serialized_end=1635
-  _globals['_RUNERROR']._serialized_start=1637
-  _globals['_RUNERROR']._serialized_end=1733
+  _globals['_RUN']._serialized_end=1009
+  _globals['_RUN_PARAMETERSENTRY']._serialized_start=859
+  _globals['_RUN_PARAMETERSENTRY']._serialized_end=908
+  _globals['_RUN_STATUS']._serialized_start=910
+  _globals['_RUN_STATUS']._serialized_end=1009
+  _globals['_STEP']._serialized_start=1012
+  _globals['_STEP']._serialized_end=1641
+  _globals['_STEP_STATUS']._serialized_start=1529
+  _globals['_STEP_STATUS']._serialized_end=1641
+  _globals['_CHECKRESULT']._serialized_start=1644
+  _globals['_CHECKRESULT']._serialized_end=1883
+  _globals['_CHECKRESULT_SEVERITY']._serialized_start=1826
+  _globals['_CHECKRESULT_SEVERITY']._serialized_end=1883
+  _globals['_RUNERROR']._serialized_start=1885
+  _globals['_RUNERROR']._serialized_end=1981
 # @@protoc_insertion_point(module_scope)

@@ -95,6 +95,10 @@ class Run(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     RETRY_OF_FIELD_NUMBER: _builtins.int
     QUEUE_POSITION_FIELD_NUMBER: _builtins.int
+    TEMPLATE_DIGEST_FIELD_NUMBER: _builtins.int
+    BYTES_PROCESSED_FIELD_NUMBER: _builtins.int
+    BYTES_BILLED_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
     pipeline_logging_id: _builtins.str
     """The run's id, a UUID."""
     pipeline_id: _builtins.str
@@ -111,6 +115,14 @@ class Run(_message.Message):
     """The run's place among those of its tenant that wait for a slot: 1 for the next one. 0 when it does not wait. All places beyond the
     1,000th read 1001. A run that was accepted a moment ago may show 0 although it is about to wait.
     """
+    template_digest: _builtins.str
+    """SHA-256 of the template's file as it was when the run was accepted, in hex."""
+    bytes_processed: _builtins.int
+    """Bytes that its steps read, those excluded that the run before it had completed (`retry_of`), which accounts for them."""
+    bytes_billed: _builtins.int
+    """Bytes that these were billed for."""
+    cost_usd: _builtins.str
+    """What these cost in USD, a decimal number: the sum of its steps'. Empty where that is known of no step."""
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The resolved parameters, `date` among them."""
@@ -151,10 +163,14 @@ class Run(_message.Message):
         error: Global___RunError | None = ...,
         retry_of: _builtins.str = ...,
         queue_position: _builtins.int = ...,
+        template_digest: _builtins.str = ...,
+        bytes_processed: _builtins.int = ...,
+        bytes_billed: _builtins.int = ...,
+        cost_usd: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "cost_usd", b"cost_usd", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "template_digest", b"template_digest", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -216,6 +232,12 @@ class Step(_message.Message):
     DESTINATION_TABLE_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    ROWS_STAGED_FIELD_NUMBER: _builtins.int
+    BYTES_BILLED_FIELD_NUMBER: _builtins.int
+    STAGE_JOB_ID_FIELD_NUMBER: _builtins.int
+    PUBLISH_JOB_ID_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    PRICE_PER_TIB_USD_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """The step's id in the template."""
     type: _builtins.str
@@ -230,6 +252,20 @@ class Step(_message.Message):
     """Bytes that its statements read, as the warehouse counts them."""
     destination_table: _builtins.str
     """The table that it publishes, empty where it publishes none."""
+    rows_staged: _builtins.int
+    """Rows that its query staged, of which the checks were made."""
+    bytes_billed: _builtins.int
+    """Bytes that its statements were billed for, as the warehouse counts them: its last attempt's, without its condition."""
+    stage_job_id: _builtins.str
+    """The warehouse's job that staged its rows; empty where it staged none."""
+    publish_job_id: _builtins.str
+    """The warehouse's job that published them; empty where it published nothing."""
+    cost_usd: _builtins.str
+    """What `bytes_billed` cost in USD at the price of the time, a decimal number; empty until the step has ended, and for steps of releases
+    that did not reckon it. The local warehouse costs nothing: it is what BigQuery would take.
+    """
+    price_per_tib_usd: _builtins.str
+    """That price, in USD for a TiB (2^40 bytes), a decimal number."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the step's first attempt started."""
@@ -260,10 +296,16 @@ class Step(_message.Message):
         destination_table: _builtins.str = ...,
         checks: _abc.Iterable[Global___CheckResult] | None = ...,
         error: Global___RunError | None = ...,
+        rows_staged: _builtins.int = ...,
+        bytes_billed: _builtins.int = ...,
+        stage_job_id: _builtins.str = ...,
+        publish_job_id: _builtins.str = ...,
+        cost_usd: _builtins.str = ...,
+        price_per_tib_usd: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "bytes_processed", b"bytes_processed", "checks", b"checks", "destination_table", b"destination_table", "end_time", b"end_time", "error", b"error", "rows_written", b"rows_written", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "checks", b"checks", "cost_usd", b"cost_usd", "destination_table", b"destination_table", "end_time", b"end_time", "error", b"error", "price_per_tib_usd", b"price_per_tib_usd", "publish_job_id", b"publish_job_id", "rows_staged", b"rows_staged", "rows_written", b"rows_written", "stage_job_id", b"stage_job_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
