@@ -8,7 +8,8 @@ from typing import Literal
 
 from common.errors import ObjectNotFound, Terminal
 from common.templates.tables import CHECKED
-from common.warehouse.warehouse import Estimate, EstimateBasis, Statement, Warehouse
+from common.warehouse.estimate import Estimate, EstimateBasis
+from common.warehouse.warehouse import Statement, Warehouse
 from pipeline_service.plan import PlanStep
 from pipeline_service.price import MINIMUM_BILLED_BYTES, Price
 from pipeline_service.steps.dq import published_rows

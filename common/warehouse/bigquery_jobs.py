@@ -16,7 +16,8 @@ from common.errors import JobAborted, ObjectNotFound, Terminal, Transient, Wareh
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_errors import job_error
 from common.warehouse.bigquery_types import layout, parameter_resource, reference
-from common.warehouse.warehouse import Destination, Estimate, EstimateBasis, JobResult, QueryJob, Statement
+from common.warehouse.estimate import Estimate, EstimateBasis
+from common.warehouse.warehouse import Destination, JobResult, QueryJob, Statement
 
 FIRST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 1.0

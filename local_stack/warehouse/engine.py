@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from common.clock import Clock
 from common.errors import ObjectNotFound, Terminal
+from common.warehouse.estimate import Estimate
 from common.warehouse.local_wire import Read, Upload
-from common.warehouse.warehouse import Estimate, Statement, TableRef, TableSpec
+from common.warehouse.warehouse import Statement, TableRef, TableSpec
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.column_types import column_of
 from local_stack.warehouse.database import Database, translated

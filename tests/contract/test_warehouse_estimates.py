@@ -3,7 +3,8 @@
 import pytest
 
 from common.errors import Terminal
-from common.warehouse.warehouse import Column, Estimate, Parameter, QueryJob, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.estimate import Estimate
+from common.warehouse.warehouse import Column, Parameter, QueryJob, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import execute, finish, new_id, select
 
 SPEC = TableSpec(columns=(Column("id", "INT64"), Column("day", "DATE")))

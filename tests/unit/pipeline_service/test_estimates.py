@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from common.errors import AccessRefused, Terminal, Transient, WarehouseError
-from common.warehouse.warehouse import Estimate, EstimateBasis, Statement
+from common.warehouse.estimate import Estimate, EstimateBasis
+from common.warehouse.warehouse import Statement
 from pipeline_service.estimates import Basis, Estimates
 from pipeline_service.plan import PlanCheck, PlanStatement, PlanStep, PlanTable
 from pipeline_service.price import MINIMUM_BILLED_BYTES, Price

@@ -4,7 +4,8 @@ import pytest
 
 from common.errors import AccessRefused, Terminal, Transient
 from common.warehouse.bigquery import BigQueryWarehouse
-from common.warehouse.warehouse import EstimateBasis, QueryJob, Statement
+from common.warehouse.estimate import EstimateBasis
+from common.warehouse.warehouse import QueryJob, Statement
 from tests.stubs.bigquery import BigQueryStub
 from tests.unit.common.warehouse.conftest import TABLE
 
