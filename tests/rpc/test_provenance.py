@@ -1,6 +1,7 @@
 """Where a number comes from: a run and its records tell the template's version, jobs, rows, bytes and cost, on both warehouses."""
 
 import hashlib
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -52,7 +53,8 @@ async def test_a_run_and_its_records_explain_its_numbers_and_go_on_when_the_pric
     warehouse: Warehouse, tenants: TenantStack, temporal_address: str, tmp_path: Path
 ) -> None:
     (tmp_path / "first").mkdir()
-    async with pipeline_stack(tmp_path / "first", warehouse, tenants, temporal_address) as stack:
+    queue: dict[str, Any] = {"temporal_task_queue": uuid.uuid4().hex}
+    async with pipeline_stack(tmp_path / "first", warehouse, tenants, temporal_address, **queue) as stack:
         tenant_id, key = await stack.onboard()
         run = await stack.run(tenant_id, key)
         rows = await recorded(warehouse, tenant_id, run)
@@ -82,7 +84,7 @@ async def test_a_run_and_its_records_explain_its_numbers_and_go_on_when_the_pric
     assert Decimal(run.cost_usd) == rows.run["cost_usd"] == Decimal(load.cost_usd) + Decimal(verify.cost_usd)
 
     (tmp_path / "second").mkdir()
-    cheaper = {"price_per_tib_usd": Decimal(5)}
+    cheaper = {**queue, "price_per_tib_usd": Decimal(5)}
     async with pipeline_stack(tmp_path / "second", warehouse, tenants, temporal_address, **cheaper) as stack:
         later = await stack.run(tenant_id, key, "list", date="")
         get = pb2.GetRunRequest(pipeline_logging_id=run.pipeline_logging_id)
