@@ -190,7 +190,7 @@ def _use_cases(
     settle_seconds: float,
 ) -> UseCases:
     planner = Planner(tenants, clock)
-    run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, engine=engine, requests=requests)
+    run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, requests=requests)
     get_run = GetRun(engine, records)
     return UseCases(
         run_template=run_template,

@@ -77,14 +77,16 @@ def start_id_of(record_id: str) -> str:
 
 
 class Requests:
-    """Starts runs at most once for each request id."""
+    """Starts runs, at most once for each request id. A key of None is that of a call without one, which is like no other."""
 
     def __init__(self, engine: RunEngine, ledger: RequestLedger) -> None:
         self._engine = engine
         self._ledger = ledger
 
-    async def answered(self, key: str, request_digest: str) -> Started | None:
+    async def answered(self, key: str | None, request_digest: str) -> Started | None:
         """The answer that an earlier call with this id got. Raises RequestIdReused where that was a different request."""
+        if key is None:
+            return None
         record = await self._ledger.find(key)
         if record is None:
             return None
@@ -106,8 +108,10 @@ class Requests:
         latest = await self._engine.describe(record.run_workflow_id)
         return latest is not None and latest.engine_run_id == execution.engine_run_id
 
-    async def start(self, key: str, request_digest: str, workflow_id: str, plan: Plan) -> Started:
+    async def start(self, key: str | None, request_digest: str, workflow_id: str, plan: Plan) -> Started:
         """Start or join the run for this request, or answer as an earlier call with the same id was."""
+        if key is None:
+            return await self._engine.start(workflow_id, plan)
         opened = await self._ledger.open(key, request_digest=request_digest, run_workflow_id=workflow_id)
         if not opened.is_new and (answer := await self.answered(key, request_digest)) is not None:
             return answer

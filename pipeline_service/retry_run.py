@@ -46,15 +46,13 @@ class RetryRun:
         digest = digest_of("RetryRun", run.pipeline_logging_id, trigger_by)
         key = request_key(tenant_id, request_id) if request_id else None
         # A repeat is answered whatever has become of run and tenant since.
-        if key is not None and (answer := await self._requests.answered(key, digest)) is not None:
+        if (answer := await self._requests.answered(key, digest)) is not None:
             return answer
         await self._tenants.require_ready(tenant_id)
-        if (active := await self._retried_already(run)) is not None:
+        if located.execution is None and (active := await self._retried_already(run)) is not None:
             return active
         execution = _retryable(located)
         plan = await self._plan(execution, trigger_by=trigger_by, principal=caller.principal)
-        if key is None:
-            return await self._engine.start(execution.workflow_id, plan)
         return await self._requests.start(key, digest, execution.workflow_id, plan)
 
     async def _retried_already(self, run: Run) -> Started | None:

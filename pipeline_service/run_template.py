@@ -10,7 +10,7 @@ from common.templates.catalog import Catalog
 from common.templates.parameter_spec import MAX_CHARACTERS
 from common.templates.template import TemplateName
 from common.tenants.tenants import Tenants
-from pipeline_service.engine import RunEngine, Started
+from pipeline_service.engine import Started
 from pipeline_service.planning import Planner
 from pipeline_service.request_record import Requests, digest_of, request_key
 from pipeline_service.run_id import workflow_id_for
@@ -48,13 +48,10 @@ class RunOptions:
 class RunTemplate:
     """The use case."""
 
-    def __init__(
-        self, *, catalog: Catalog, tenants: Tenants, planner: Planner, engine: RunEngine, requests: Requests
-    ) -> None:
+    def __init__(self, *, catalog: Catalog, tenants: Tenants, planner: Planner, requests: Requests) -> None:
         self._catalog = catalog
         self._tenants = tenants
         self._planner = planner
-        self._engine = engine
         self._requests = requests
 
     async def __call__(
@@ -81,7 +78,7 @@ class RunTemplate:
         trigger_by = options.trigger_by or DEFAULT_TRIGGER
         digest = digest_of(*template, options.date, trigger_by, dict(options.parameters))
         # A repeat is answered whatever has become of tenant and template since.
-        if key is not None and (answer := await self._requests.answered(key, digest)) is not None:
+        if (answer := await self._requests.answered(key, digest)) is not None:
             return answer
         await self._tenants.require_ready(tenant_id)
         plan = await self._planner.plan(
@@ -93,6 +90,4 @@ class RunTemplate:
             principal=caller.principal,
         )
         workflow_id = workflow_id_for(tenant_id, plan.header.pipeline_id, plan.header.parameters)
-        if key is None:
-            return await self._engine.start(workflow_id, plan)
         return await self._requests.start(key, digest, workflow_id, plan)

@@ -9,6 +9,7 @@ from common.templates.catalog import Catalog
 from pipeline_service.engine import Started
 from pipeline_service.plan import Plan
 from pipeline_service.planning import Planner
+from pipeline_service.request_record import Requests
 from pipeline_service.run import RunStatus
 from pipeline_service.run_template import RunOptions, RunTemplate
 from tests.clock import FakeClock
@@ -44,8 +45,7 @@ async def test_a_run_keeps_the_day_on_which_it_was_accepted_in_utc(tmp_path: Pat
         catalog=catalog,
         tenants=tenants,
         planner=Planner(tenants, clock),
-        engine=cast(Any, engine),
-        requests=cast(Any, None),
+        requests=Requests(cast(Any, engine), cast(Any, None)),
     )
 
     async def accepted() -> Plan:

@@ -150,7 +150,7 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+        """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
         come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
         run that has ended changes nothing.
         """

@@ -62,7 +62,7 @@ class PipelineServiceStub:
     ListRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListRunsRequest, _pipeline_service_pb2.ListRunsResponse]
     """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]
-    """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+    """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
     come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
     run that has ended changes nothing.
     """
@@ -108,7 +108,7 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     ListRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ListRunsRequest, _pipeline_service_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
-    """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+    """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
     come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
     run that has ended changes nothing.
     """
@@ -192,7 +192,7 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.CancelRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
-        """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled within a second, and it ends as CANCELLED unless it has
+        """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
         come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
         run that has ended changes nothing.
         """
