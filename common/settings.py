@@ -86,6 +86,26 @@ def is_loopback(endpoint: str) -> bool:
         return host == "localhost"
 
 
+def refuse_plaintext(address_field: str, info: ValidationInfo, *, instead: str = "") -> None:
+    """Raise ValueError where the address in that field is beyond the loopback address, unless `allow_plaintext`. For a validator of a field
+    that goes after it; `instead` says what else would do, for example `set this, or `. A malformed address has been told of already."""
+    endpoint = info.data.get(address_field)
+    if endpoint and not info.data.get("allow_plaintext") and not is_loopback(endpoint):
+        variable = f"{_PREFIX}{address_field.upper()}"
+        raise ValueError(f"{variable} is beyond the loopback address: {instead}{_PREFIX}ALLOW_PLAINTEXT=true")
+
+
+def require_both(value: object, other_field: str, info: ValidationInfo) -> None:
+    """Raise ValueError where only one of a field, of this value, and one before it is set."""
+    if other_field in info.data and (value is None) != (info.data[other_field] is None):
+        raise ValueError(f"belongs to {_PREFIX}{other_field.upper()}: set both or neither")
+
+
+def _endpoint(endpoint: str) -> str:
+    is_loopback(endpoint)  # raises ValueError for what is no endpoint
+    return endpoint
+
+
 def _plaintext_endpoint(endpoint: str, info: ValidationInfo) -> str:
     if not is_loopback(endpoint) and not info.data.get("allow_plaintext"):
         raise ValueError(
@@ -98,6 +118,8 @@ def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+"""`host:port`. Whether TLS is spoken there is for other fields to say, with `refuse_plaintext`."""
 PlaintextEndpoint = Annotated[str, AfterValidator(_plaintext_endpoint)]
 """`host:port` that is spoken to without TLS: on the loopback address, unless `allow_plaintext`."""
 CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]

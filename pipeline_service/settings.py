@@ -8,7 +8,7 @@ from pydantic import Field
 from common.credentials.settings import CredentialSettings
 from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
-from common.settings import PlaintextEndpoint
+from common.settings import Endpoint
 from common.templates.settings import ConfigsSettings
 from common.warehouse.settings import WarehouseSettings
 from pipeline_service.temporal_settings import TemporalSettings
@@ -19,7 +19,7 @@ class PipelineServiceSettings(
 ):
     """Everything that PipelineService can be told."""
 
-    listen_address: PlaintextEndpoint = "127.0.0.1:50052"
+    listen_address: Endpoint = "127.0.0.1:50052"
     """Address to listen on, `host:port`; port 0 takes a free one."""
     role: Literal["api", "worker", "all"] = "all"
     """What this process does: answer calls, execute runs, or both. Each scales by itself; a worker serves health and nothing else.

@@ -1,22 +1,16 @@
 """How PipelineService reaches Temporal, and how much of its work a process takes."""
 
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from common.settings import Settings, is_loopback
-
-
-def _endpoint(endpoint: str) -> str:
-    is_loopback(endpoint)  # raises ValueError for what is no endpoint
-    return endpoint
+from common.settings import Endpoint, Settings, refuse_plaintext, require_both
 
 
 class TemporalSettings(Settings):
     """A Temporal cluster, its namespace and task queue. Without TLS it is on the loopback address, unless `allow_plaintext`."""
 
-    temporal_address: Annotated[str, AfterValidator(_endpoint)] = "127.0.0.1:7233"
+    temporal_address: Endpoint = "127.0.0.1:7233"
     """Address of Temporal's frontend, `host:port`."""
     temporal_namespace: str = Field("default", min_length=1)
     """The Temporal namespace of our workflows."""
@@ -45,18 +39,14 @@ class TemporalSettings(Settings):
     @field_validator("temporal_tls_key_file")
     @classmethod
     def _goes_with_the_certificate(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
-        if (key_file is None) != (info.data.get("temporal_tls_certificate_file") is None):
-            raise ValueError("belongs to CONVERGENCE_TEMPORAL_TLS_CERTIFICATE_FILE: set both or neither")
+        require_both(key_file, "temporal_tls_certificate_file", info)
         return key_file
 
     @field_validator("temporal_tls")
     @classmethod
     def _plaintext_stays_here(cls, tls: bool, info: ValidationInfo) -> bool:
-        address = info.data.get("temporal_address", "")
-        if not tls and address and not is_loopback(address) and not info.data.get("allow_plaintext"):
-            raise ValueError(
-                "Temporal is beyond the loopback address: set this, or CONVERGENCE_ALLOW_PLAINTEXT=true to speak plaintext there"
-            )
+        if not tls:
+            refuse_plaintext("temporal_address", info, instead="set this, or ")
         return tls
 
     @field_validator(

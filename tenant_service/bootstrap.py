@@ -5,8 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Protocol
 
-import grpc
-
 from common.api_keys.changes import KeyChanges
 from common.api_keys.store import KeyStore
 from common.audit import AUDIT_TABLE, AuditLog
@@ -18,6 +16,8 @@ from common.credentials.store import CredentialStore
 from common.encryption.cipher import Cipher, Context
 from common.encryption.kms import connect
 from common.rpc.server import Server
+from common.rpc.tls import RenewedChannel
+from common.rpc.tls_files import RenewedTls, TlsFiles
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
 from common.warehouse.effects import Effects
@@ -63,9 +63,24 @@ async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server
         stack.push_async_callback(warehouse.close)
         cipher = connect(settings)
         stack.push_async_callback(cipher.close)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(settings.pipeline_service_address))
-        runner = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
+        channel = pipeline_channel(settings)
+        stack.push_async_callback(channel.close)
+        runner = PipelineClient(channel.get, bound_seconds=settings.auth_bound_seconds)
         yield wire(settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=SystemClock())
+
+
+def pipeline_channel(settings: TenantServiceSettings) -> RenewedChannel:
+    """The way to PipelineService. Connects at the first call. Raises ValueError for TLS files that do not do."""
+    files = TlsFiles(
+        settings.pipeline_service_tls_certificate_file,
+        settings.pipeline_service_tls_key_file,
+        authorities=settings.pipeline_service_tls_ca_file,
+    )
+    return RenewedChannel(
+        settings.pipeline_service_address,
+        tls=RenewedTls(files) if settings.pipeline_service_tls else None,
+        server_name=settings.pipeline_service_tls_server_name,
+    )
 
 
 class Pipelines(PipelineRunner, RunCanceller, Protocol):

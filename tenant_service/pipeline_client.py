@@ -1,5 +1,8 @@
 """PipelineService as TenantService calls it: through its stub, with the key of the tenant or admin it acts for, always with a deadline."""
 
+from collections.abc import Callable
+from typing import Any
+
 import grpc
 
 from common.errors import DependencyRefused, Unavailable
@@ -19,11 +22,12 @@ _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDE
 
 
 class PipelineClient:
-    """Runs templates and ends runs over one channel."""
+    """Runs templates and ends runs."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, bound_seconds: float) -> None:
-        """`bound_seconds` is the bound within which every replica of PipelineService knows that a tenant is to run no more."""
-        self._stub = pipeline_service_pb2_grpc.PipelineServiceStub(channel)
+    def __init__(self, channel: Callable[[], grpc.aio.Channel], *, bound_seconds: float) -> None:
+        """`channel` gives the channel for the next calls; `bound_seconds` is the bound within which every replica of PipelineService knows
+        that a tenant is to run no more."""
+        self._channel = channel
         self._cancel_seconds = bound_seconds + ENDING_SECONDS
 
     async def run_to_end(self, api_key: Secret, tenant_id: str, template: TemplateName, *, date: str) -> bool:
@@ -37,11 +41,12 @@ class PipelineClient:
             trigger_by=_TRIGGER,
         )
         metadata = (("x-api-key", api_key.reveal()),)
+        stub = self._stub()
         try:
-            started = await self._stub.RunTemplate(request, metadata=metadata, timeout=WAIT_SECONDS)
+            started = await stub.RunTemplate(request, metadata=metadata, timeout=WAIT_SECONDS)
             watch = pipeline_pb2.WatchRunRequest(pipeline_logging_id=started.pipeline_logging_id)
-            status = started.status
-            async for run in self._stub.WatchRun(watch, metadata=metadata, timeout=WAIT_SECONDS):
+            status: int = started.status
+            async for run in stub.WatchRun(watch, metadata=metadata, timeout=WAIT_SECONDS):
                 status = run.status
         except grpc.aio.AioRpcError as error:
             if error.code() in _AWAY:
@@ -54,10 +59,13 @@ class PipelineClient:
         request = pipeline_pb2.CancelRunsRequest(tenant_id=tenant_id)
         metadata = (("x-api-key", admin_key.reveal()),)
         try:
-            await self._stub.CancelRuns(request, metadata=metadata, timeout=self._cancel_seconds)
+            await self._stub().CancelRuns(request, metadata=metadata, timeout=self._cancel_seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() in _REFUSED:
                 raise DependencyRefused("PipelineService does not let this admin key cancel runs") from error
             raise Unavailable(
                 "PipelineService is away, or could not end all runs; the call goes on where repeated"
             ) from error
+
+    def _stub(self) -> Any:  # the generated type of asynchronous stubs exists for type checkers only
+        return pipeline_service_pb2_grpc.PipelineServiceStub(self._channel())

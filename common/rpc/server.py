@@ -17,6 +17,7 @@ from common.rpc.auth_interceptor import Authenticator, authenticated
 from common.rpc.error_interceptor import errors_to_statuses
 from common.rpc.log_interceptor import logged
 from common.rpc.settings import ServerSettings
+from common.rpc.tls import server_credentials
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -44,9 +45,10 @@ class Server:
         """`services` are those of ours, by the proto's full name, each with what registers it: none for a process that only works.
         `beside` is what goes on from the server's start to its end.
 
-        Raises ValueError for a method that does not say who may call it.
+        Raises ValueError for a method that does not say who may call it, and for TLS files that do not do.
         """
         self._settings = settings
+        self._credentials = server_credentials(settings)
         self._own_names: Sequence[str] = ("", *services)
         self._dependencies = dependencies
         rules = access_rules(services)
@@ -75,7 +77,7 @@ class Server:
     async def start(self) -> None:
         """Listen. Health says SERVING once every dependency has answered. Raises OSError when the address cannot be had."""
         try:
-            self.port = self._server.add_insecure_port(self._settings.listen_address)
+            self.port = self._add_port(self._settings.listen_address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._settings.listen_address}") from error
         for name in self._own_names:
@@ -84,6 +86,11 @@ class Server:
         await self._exit.enter_async_context(self._beside)
         _log.info("listening", address=self._settings.listen_address, port=self.port, services=self._own_names[1:])
         self._probing = asyncio.create_task(self._probe_for_ever())
+
+    def _add_port(self, address: str) -> int:
+        if self._credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._credentials)
 
     async def stop(self) -> None:
         """Say NOT_SERVING, take no new calls, let those under way finish within the grace period."""

@@ -1,11 +1,12 @@
 """Settings of every gRPC server of ours, and of whom it lets in."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from common.settings import CommaSeparated, PlaintextEndpoint, Settings
+from common.settings import CommaSeparated, Endpoint, Settings, refuse_plaintext, require_both
 
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -17,14 +18,37 @@ def _sha256_digests(digests: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ServerSettings(Settings):
-    """How a server listens and ends."""
+    """How a server listens and ends. Without TLS it listens on the loopback address, unless `allow_plaintext`."""
 
-    listen_address: PlaintextEndpoint
+    listen_address: Endpoint
     """Address to listen on, `host:port`; port 0 takes a free one."""
+    tls_certificate_file: Path | None = None
+    """The server's certificate, in PEM, followed by those between it and its authority. With it the server speaks TLS and nothing else.
+    Renewed files are picked up by the next connection."""
+    tls_key_file: Path | None = Field(None, validate_default=True)
+    """The private key of that certificate, in PEM; readable by its owner alone."""
+    tls_client_ca_file: Path | None = None
+    """Certificates, in PEM, of the authorities that sign for clients. With it a client without such a certificate cannot connect (mTLS);
+    an API key it needs all the same."""
     reflection: bool = False
     """Whether the server describes its methods to anybody (gRPC reflection)."""
     shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=600)
     """How long calls under way may take to finish after SIGTERM, in seconds."""
+
+    @field_validator("tls_key_file")
+    @classmethod
+    def _tls_or_loopback(cls, key_file: Path | None, info: ValidationInfo) -> Path | None:
+        require_both(key_file, "tls_certificate_file", info)
+        if key_file is None:
+            refuse_plaintext("listen_address", info, instead="set this and CONVERGENCE_TLS_CERTIFICATE_FILE, or ")
+        return key_file
+
+    @field_validator("tls_client_ca_file")
+    @classmethod
+    def _client_ca_needs_tls(cls, ca_file: Path | None, info: ValidationInfo) -> Path | None:
+        if ca_file is not None and "tls_certificate_file" in info.data and info.data["tls_certificate_file"] is None:
+            raise ValueError("needs CONVERGENCE_TLS_CERTIFICATE_FILE and CONVERGENCE_TLS_KEY_FILE")
+        return ca_file
 
 
 class AuthSettings(Settings):

@@ -48,7 +48,7 @@ class Crashing:
 async def crashing_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
     warehouse: Any = Crashing(open_warehouse(settings))
     async with grpc.aio.insecure_channel(settings.pipeline_service_address) as channel:
-        runner = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
+        runner = PipelineClient(lambda: channel, bound_seconds=settings.auth_bound_seconds)
         yield wire(settings, warehouse=warehouse, cipher=connect(settings), runner=runner, clock=SystemClock())
 
 

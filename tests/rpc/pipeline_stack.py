@@ -188,7 +188,7 @@ async def pipeline_stack(
         try:
             address = f"127.0.0.1:{server.port}"
             async with grpc.aio.insecure_channel(address) as channel:
-                tenants.runner.canceller = PipelineClient(channel, bound_seconds=settings.auth_bound_seconds)
+                tenants.runner.canceller = PipelineClient(lambda: channel, bound_seconds=settings.auth_bound_seconds)
                 yield PipelineStack(PipelineServiceStub(channel), warehouse, tenants, address)
         finally:
             tenants.runner.canceller = None

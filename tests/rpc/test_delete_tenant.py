@@ -105,7 +105,7 @@ async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_compl
     runner, fields = life.stack.tenants.runner, {"request_id": str(uuid.uuid4())}
     await life.get(tenant_id, key)  # its state is known now, for a second
     async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
-        canceller, runner.canceller = runner.canceller, PipelineClient(nowhere, bound_seconds=1.0)
+        canceller, runner.canceller = runner.canceller, PipelineClient(lambda: nowhere, bound_seconds=1.0)
         refusal = await refused(life.delete(tenant_id, **fields))
     assert (refusal.code, refusal.reason, refusal.retry) == (*AWAY, True)
     assert await outcome_of(life.get(tenant_id, key)) == NO_KEY, (
