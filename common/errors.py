@@ -18,6 +18,9 @@
     |     TenantSchemaConflict
     + Aborted                 -> ABORTED               somebody else was first
     |   + RotationInProgress, ConcurrentChange
+    + ResourceExhausted       -> RESOURCE_EXHAUSTED    over a limit, with RetryInfo; nothing was done
+    |   + RateLimited, Overloaded
+    + DeadlineExceeded        -> DEADLINE_EXCEEDED     as gRPC itself says it: without details
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
     + WarehouseError          for use cases to handle: INTERNAL where one lets it through, but
         + Transient           -> UNAVAILABLE    repeating the same call may succeed
@@ -293,6 +296,36 @@ class ConcurrentChange(Aborted):
 
     reason = "CONCURRENT_CHANGE"
     text = "Another call changed the same thing meanwhile; this one may be repeated"
+
+
+class ResourceExhausted(ConvergenceError):
+    """Over a limit. Nothing was done; the call may be repeated after `retry_delay_seconds`."""
+
+    def __init__(
+        self, message: str | None = None, *, retry_delay_seconds: float, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        self.retry_delay_seconds = retry_delay_seconds
+
+
+class RateLimited(ResourceExhausted):
+    """A key, or all keys of a tenant, called too often. Exactly after the delay one more call is let in."""
+
+    reason = "RATE_LIMITED"
+
+
+class Overloaded(ResourceExhausted):
+    """The server has as many calls at work as it takes on. Another replica may have room."""
+
+    reason = "OVERLOADED"
+    text = "The server is busy; the call may be repeated"
+
+
+class DeadlineExceeded(ConvergenceError):
+    """The call took longer than the server lets any call take. What it did may have been done."""
+
+    reason = "ERROR_REASON_UNSPECIFIED"
+    text = "The call took longer than the server allows"
 
 
 class Unavailable(ConvergenceError):

@@ -59,6 +59,7 @@ from pipeline_service.watches import Watches
 from pipeline_service.worker import working
 
 SERVICE_NAME = "convergence.pipeline.v1.PipelineService"
+WATCHES = frozenset({f"/{SERVICE_NAME}/WatchRun"})
 
 
 @asynccontextmanager
@@ -134,6 +135,8 @@ async def wired(
             authenticator=open_verifier(settings, warehouse, directory, usage, clock),
             dependencies={"warehouse": partial(warehouse.list_datasets, label=MARK), "engine": engine.probe},
             beside=usage.flushing(),
+            clock=clock,
+            watches=WATCHES,
         )
 
 

@@ -166,4 +166,5 @@ def wire(
             "kms": partial(cipher.encrypt_value, "probe", Context("convergence", "health", "probe", "probe")),
         },
         beside=usage.flushing(),
+        clock=clock,
     )

@@ -35,6 +35,17 @@ def service_of(method: str) -> str:
     return method.split("/")[1]
 
 
+def streams_of(service_names: Iterable[str]) -> frozenset[str]:
+    """The methods of these services with more than one message in either direction, by full method name."""
+    services = [descriptor_pool.Default().FindServiceByName(name) for name in service_names]
+    return frozenset(
+        f"/{service.full_name}/{method.name}"
+        for service in services
+        for method in service.methods
+        if method.client_streaming or method.server_streaming
+    )
+
+
 def access_rules(service_names: Iterable[str]) -> dict[str, Access]:
     """The rule of every method of these services, by full method name (`/package.Service/Method`).
 

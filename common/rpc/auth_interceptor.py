@@ -1,5 +1,6 @@
 """Authenticates every call and checks that its key may call the method. Tenant match is for the use case, after the fields."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -9,6 +10,7 @@ from common.rpc.access import OPEN_SERVICES, Access, service_of
 from common.rpc.around import Around, Context
 from common.rpc.caller import Caller, set_current_caller
 from common.rpc.metadata import metadata_value
+from common.rpc.slots import Slots, overloaded
 
 API_KEY_METADATA_KEY = "x-api-key"
 
@@ -22,11 +24,23 @@ class Authenticator(Protocol):
         ...
 
 
-def authenticated(authenticator: Authenticator, rules: Mapping[str, Access]) -> Around:
+def authenticated(authenticator: Authenticator, rules: Mapping[str, Access], *, max_waiting: int) -> Around:
     """An interceptor that sets the current caller, or refuses: no key and a bad key alike, then a missing scope.
 
-    A method without a rule is refused, unless it belongs to one of OPEN_SERVICES.
+    A method without a rule is refused, unless it belongs to one of OPEN_SERVICES. While `max_waiting` calls wait for their holders to be
+    found, one whose holder is not known at once is refused with Overloaded.
     """
+    waiting = Slots(max_waiting)
+
+    async def holder(api_key: str, scope: str | None) -> Caller:
+        if not waiting.full:
+            with waiting.place():
+                return await authenticator.authenticate(api_key, scope)
+        try:
+            async with asyncio.timeout(0):  # cancels what waits, and only that
+                return await authenticator.authenticate(api_key, scope)
+        except TimeoutError as error:
+            raise overloaded() from error
 
     @asynccontextmanager
     async def around(method: str, context: Context) -> AsyncIterator[None]:
@@ -35,7 +49,7 @@ def authenticated(authenticator: Authenticator, rules: Mapping[str, Access]) -> 
             api_key = metadata_value(context, API_KEY_METADATA_KEY)
             if api_key is None:
                 raise Unauthenticated
-            caller = await authenticator.authenticate(api_key, rule.scope)
+            caller = await holder(api_key, rule.scope)
             set_current_caller(caller)
             rule.check(caller)
         elif service_of(method) not in OPEN_SERVICES:

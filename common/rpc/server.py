@@ -1,7 +1,7 @@
 """Runs a gRPC server: interceptors, health, reflection, and a clean end. What it serves is for the service to say."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import grpc
@@ -11,18 +11,23 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from common.rpc.access import access_rules
+from common.clock import Clock
+from common.rpc.access import access_rules, streams_of
 from common.rpc.around import AroundInterceptor
 from common.rpc.auth_interceptor import Authenticator, authenticated
 from common.rpc.error_interceptor import errors_to_statuses
+from common.rpc.limits_interceptor import admitted, rate_limited
 from common.rpc.log_interceptor import logged
-from common.rpc.settings import ServerSettings
+from common.rpc.settings import ConnectionSettings, ServerSettings
 from common.rpc.tls import server_credentials
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _PROBE_SECONDS = 15.0
 _FIRST_PROBE_SECONDS = 0.2
+_MAX_PENDING_CALLS = 10_000
+"""Calls that gRPC holds until the loop takes them up: beyond 1,000, its default, it would cancel them without a word why."""
+_CLIENT_PING_SECONDS = 10
 
 _log = structlog.get_logger(__name__)
 
@@ -41,9 +46,12 @@ class Server:
         authenticator: Authenticator,
         dependencies: Mapping[str, Probe],
         beside: AbstractAsyncContextManager[None],
+        clock: Clock,
+        watches: Collection[str] = (),
     ) -> None:
         """`services` are those of ours, by the proto's full name, each with what registers it: none for a process that only works.
-        `beside` is what goes on from the server's start to its end.
+        `beside` is what goes on from the server's start to its end. `watches` are the full names of methods whose calls wait more than they
+        work.
 
         Raises ValueError for a method that does not say who may call it, and for TLS files that do not do.
         """
@@ -54,11 +62,13 @@ class Server:
         rules = access_rules(services)
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
-            options=[("grpc.so_reuseport", 0)],  # a port in use is an error, not a share of somebody's calls
-            interceptors=[
+            options=_channel_arguments(settings),
+            interceptors=[  # the order is ADR 0025's
                 AroundInterceptor(errors_to_statuses),
                 AroundInterceptor(logged),
-                AroundInterceptor(authenticated(authenticator, rules)),
+                AroundInterceptor(admitted(settings, watches=watches, streams=streams_of(services))),
+                AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
+                AroundInterceptor(rate_limited(settings, clock)),
             ],
         )
         for register in services.values():
@@ -123,3 +133,24 @@ class Server:
             return False
         await self._health.set(f"dependency.{name}", _SERVING)
         return True
+
+
+def _channel_arguments(settings: ConnectionSettings) -> list[tuple[str, int]]:
+    """https://grpc.github.io/grpc/core/group__grpc__arg__keys.html"""
+    return [
+        ("grpc.so_reuseport", 0),  # a port in use is an error, not a share of somebody's calls
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        ("grpc.max_send_message_length", settings.max_response_bytes),
+        ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_timeout_seconds)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _milliseconds(_CLIENT_PING_SECONDS)),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age_seconds)),
+        ("grpc.max_connection_age_grace_ms", _milliseconds(settings.max_connection_age_grace_seconds)),
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -17,7 +17,48 @@ def _sha256_digests(digests: tuple[str, ...]) -> tuple[str, ...]:
     return digests
 
 
-class ServerSettings(Settings):
+class LimitSettings(Settings):
+    """How much one server process takes on. What is beyond is refused at once with RESOURCE_EXHAUSTED and RetryInfo, not queued. Health and
+    reflection count nowhere."""
+
+    max_concurrent_calls: int = Field(1000, ge=1, le=100_000)
+    """Calls at work at once, watches (WatchRun) aside; more are refused, before their keys are looked at."""
+    max_calls_awaiting_keys: int = Field(750, ge=1, le=100_000)
+    """How many of them may wait for the warehouse to tell who holds their key, as every guess does. Beyond that only keys that are known at
+    once are let in: guesses leave the rest of `max_concurrent_calls` to them."""
+    max_concurrent_watches: int = Field(2000, ge=1, le=100_000)
+    """Watches open at once. An idle one costs memory only."""
+    calls_per_second_per_key: float = Field(500.0, ge=0, le=100_000)
+    """Calls that one key may make in a second, on average; 0 for any number. Each process counts by itself."""
+    call_burst_per_key: int = Field(1000, ge=1, le=1_000_000)
+    """Calls that a key which has not been used for a while may make at once."""
+    calls_per_second_per_tenant: float = Field(1000.0, ge=0, le=100_000)
+    """Calls that all keys of one tenant together may make in a second, on average; 0 for any number."""
+    call_burst_per_tenant: int = Field(2000, ge=1, le=1_000_000)
+    """Calls that the keys of a tenant which has not called for a while may make at once."""
+    max_call_seconds: float = Field(600.0, ge=0.05, le=7200)
+    """The longest deadline of a call that answers once: a call without one gets this, and a longer one is cut to it. CancelRuns and
+    DeleteTenant wait for runs to end."""
+
+
+class ConnectionSettings(Settings):
+    """How a server treats connections, and how large messages are."""
+
+    keepalive_seconds: float = Field(60.0, ge=1, le=7200)
+    """After so long without a word the client is asked for a sign of life; clients may ask every 10 s, with or without a call under way."""
+    keepalive_timeout_seconds: float = Field(20.0, ge=1, le=600)
+    """How long the answer may take before the connection is closed."""
+    max_connection_age_seconds: float = Field(1800.0, ge=1, le=86400)
+    """After so long, give or take a tenth, a client is asked to connect anew, so that new replicas get their share."""
+    max_connection_age_grace_seconds: float = Field(300.0, ge=0, le=86400)
+    """How long calls under way may then go on. A watch that is cut off ends with UNAVAILABLE; it is to be opened again."""
+    max_request_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """The largest request message; a larger one is refused with RESOURCE_EXHAUSTED before it is read."""
+    max_response_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """The largest response message. By default as much as clients take by theirs."""
+
+
+class ServerSettings(LimitSettings, ConnectionSettings):
     """How a server listens and ends. Without TLS it listens on the loopback address, unless `allow_plaintext`."""
 
     listen_address: Endpoint

@@ -22,6 +22,8 @@ STATUS_OF: dict[type[errors.ConvergenceError], grpc.StatusCode] = {
     errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
     errors.AccessRefused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Aborted: grpc.StatusCode.ABORTED,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Transient: grpc.StatusCode.UNAVAILABLE,
 }
@@ -44,16 +46,15 @@ def to_status(error: BaseException, *, error_id: str) -> status_pb2.Status:
         return _status(grpc.StatusCode.INTERNAL, "An internal error occurred; its error_id finds it in the log", info)
     if isinstance(error, errors.Transient):
         error = errors.Unavailable("The warehouse is away or busy; nothing was changed")
-    metadata = {name: _short(value) for name, value in error.metadata.items()}
-    details: list[message.Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
-    ]
+    details: list[message.Message] = []
+    if not isinstance(error, errors.DeadlineExceeded):  # which a caller's own gRPC gives without details, too
+        metadata = {name: _short(value) for name, value in error.metadata.items()}
+        details.append(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if isinstance(error, errors.InvalidInput):
         details.append(_bad_request(error))
-    if isinstance(error, errors.Unavailable):
-        fraction, seconds = math.modf(error.retry_delay_seconds)
-        delay = duration_pb2.Duration(seconds=int(seconds), nanos=int(fraction * 1e9))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if isinstance(error, errors.Unavailable | errors.ResourceExhausted):
+        seconds, nanos = divmod(math.ceil(error.retry_delay_seconds * 1e9), 10**9)
+        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=seconds, nanos=nanos)))
     return _status(code, _short(error.message), *details)
 
 

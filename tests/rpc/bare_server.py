@@ -1,11 +1,12 @@
 """A server of ours with nothing behind it but health and, where a test brings some, handlers of its own."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import grpc
 
+from common.clock import Clock, SystemClock
 from common.errors import Unauthenticated
 from common.rpc.caller import Caller
 from common.rpc.server import Server
@@ -27,13 +28,25 @@ class OneKey:
 
 
 @asynccontextmanager
-async def bare_server(services: Mapping[str, Register] | None = None, **options: Any) -> AsyncIterator[Server]:
+async def bare_server(
+    services: Mapping[str, Register] | None = None,
+    *,
+    authenticator: Any = None,
+    clock: Clock | None = None,
+    watches: Collection[str] = (),
+    **options: Any,
+) -> AsyncIterator[Server]:
     """Start a server with these settings over the defaults, on a free port; stop it."""
     values: dict[str, Any] = {"listen_address": "127.0.0.1:0", "shutdown_grace_seconds": 0.0, **options}
     settings = ServerSettings(_env_file=None, **values)
-    authenticator: Any = OneKey()
     server = Server(
-        settings, services=services or {}, authenticator=authenticator, dependencies={}, beside=nullcontext()
+        settings,
+        services=services or {},
+        authenticator=authenticator or OneKey(),
+        dependencies={},
+        beside=nullcontext(),
+        clock=clock or SystemClock(),
+        watches=watches,
     )
     await server.start()
     try:

@@ -70,7 +70,7 @@ async def serving() -> AsyncIterator[grpc.aio.Channel]:
         interceptors=[
             AroundInterceptor(errors_to_statuses),
             AroundInterceptor(logged),
-            AroundInterceptor(authenticated(Keys(), rules)),
+            AroundInterceptor(authenticated(Keys(), rules, max_waiting=100)),
         ]
     )
     handlers: dict[str, Any] = {

@@ -81,7 +81,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     act. The log names table and column.
     """
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 50
-    """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
+    """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away, or this server is stopping; nothing is half done, and RetryInfo says
+    when to repeat.
+    """
     DEPENDENCY_REFUSED: _ErrorReason.ValueType  # 51
     """FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help."""
     INTERNAL: _ErrorReason.ValueType  # 52
@@ -108,6 +110,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
     """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
+    RATE_LIMITED: _ErrorReason.ValueType  # 81
+    """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
+    `tenant`), and RetryInfo after how long one more call is let in. Nothing was done.
+    """
+    OVERLOADED: _ErrorReason.ValueType  # 82
+    """RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a run failed. ErrorInfo carries the name as `reason`, with `domain` "convergence"."""
@@ -171,7 +179,9 @@ TENANT_SCHEMA_CONFLICT: ErrorReason.ValueType  # 49
 act. The log names table and column.
 """
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 50
-"""UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away; nothing is half done, and RetryInfo says when to repeat."""
+"""UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away, or this server is stopping; nothing is half done, and RetryInfo says
+when to repeat.
+"""
 DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51
 """FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help."""
 INTERNAL: ErrorReason.ValueType  # 52
@@ -198,4 +208,10 @@ ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
 """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71
 """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
+RATE_LIMITED: ErrorReason.ValueType  # 81
+"""RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
+`tenant`), and RetryInfo after how long one more call is let in. Nothing was done.
+"""
+OVERLOADED: ErrorReason.ValueType  # 82
+"""RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

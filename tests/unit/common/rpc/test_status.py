@@ -62,6 +62,20 @@ def test_unavailable_says_when_to_repeat(error: errors.ConvergenceError) -> None
     assert retry_info.retry_delay.ToTimedelta().total_seconds() in (2.5, 1.0)
 
 
+@pytest.mark.parametrize("seconds", [0.5, 0.1, 1 / 3, 12.000000001])
+def test_over_a_limit_says_after_how_long_and_never_too_short(seconds: float) -> None:
+    for error in (
+        errors.RateLimited("often", retry_delay_seconds=seconds),
+        errors.Overloaded(retry_delay_seconds=seconds),
+    ):
+        status = to_status(error, error_id="")
+        assert status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        retry_info = error_details_pb2.RetryInfo()
+        assert status.details[-1].Unpack(retry_info)
+        told = retry_info.retry_delay.seconds + retry_info.retry_delay.nanos / 1e9
+        assert seconds <= told < seconds + 2e-9
+
+
 @pytest.mark.parametrize("text", ["is bad", "x" * 10_000, "é" * 10_000])
 def test_a_refusal_always_fits_into_what_a_caller_takes_as_metadata(text: str) -> None:
     violations = [errors.Violation(f"parameters.{text[:100]}{number}", text) for number in range(1000)]
