@@ -22,8 +22,10 @@ from pipeline_service.step_errors import as_run_error, may_pass
 from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.steps.attempt import Attempt, stage_table
 from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.temporal_names import STEP_ACTIVITY
 
-_HEARTBEAT_SECONDS = 1.0
+_HEARTBEAT_SECONDS = 0.5
+"""How often an attempt asks whether it is cancelled: a check's query is to be cancelled within a second."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,7 +42,7 @@ class Activities:
         self._clock = clock
         self._price = price
 
-    @activity.defn
+    @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
         """Execute one attempt at a step and record it."""
         attempt = self._attempt(task)

@@ -7,13 +7,10 @@ from common.errors import WarehouseError
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.engine import ActiveRun, RunEngine
+from pipeline_service.engine import ActiveRun, Execution, RunEngine
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, StepStatus
 from pipeline_service.steps.attempt import STAGE, job_id
-
-_FIRST_TRIES = 3
-"""Jobs of a step that are cancelled from here; the step itself, told by the engine a moment later, cancels whichever runs."""
 
 
 class CancelRun:
@@ -38,18 +35,23 @@ class CancelRun:
         if execution is None or located.run.state.status.is_terminal:
             return located.run
         await self._engine.cancel(ActiveRun(execution.workflow_id, execution.engine_run_id))
-        await self._cancel_jobs(located.run)
-        latest = await self._engine.describe(execution.workflow_id)
-        return latest.run if latest and latest.engine_run_id == execution.engine_run_id else located.run
+        told = await self._engine.describe(execution.workflow_id)
+        if told is not None and told.engine_run_id == execution.engine_run_id:
+            await self._cancel_jobs(told)
+        return await self._get_run.as_it_stands(located.run)
 
-    async def _cancel_jobs(self, run: Run) -> None:
+    async def _cancel_jobs(self, execution: Execution) -> None:
         """Cancel what runs in the warehouse now: the engine tells the steps only with their next heartbeat. What is being published is
-        left to the step."""
+        left to the step.
+
+        The nth attempt at a step is at its nth try at most; one more may have begun since the engine was asked, and none after it, since
+        the run was told to stop before.
+        """
         jobs = [
-            job_id(run.pipeline_logging_id, step.step_id, STAGE, number)
-            for step in run.state.steps
+            job_id(execution.run.pipeline_logging_id, step.step_id, STAGE, number)
+            for step in execution.run.state.steps
             if step.status is StepStatus.RUNNING
-            for number in range(1, _FIRST_TRIES + 1)
+            for number in range(1, execution.latest_attempt + 2)
         ]
         with suppress(WarehouseError):  # while it is away: the steps go on trying
             await asyncio.gather(*map(self._warehouse.cancel, jobs))

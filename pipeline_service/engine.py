@@ -14,11 +14,13 @@ from pipeline_service.run import Run, RunStatus
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution of a workflow: which, and what it says of its run."""
+    """One execution of a workflow: which, and what it says of its run. `latest_attempt` is the highest number of an attempt at any step that
+    is under way or due next; 0 where there is none."""
 
     workflow_id: str
     engine_run_id: str
     run: Run
+    latest_attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

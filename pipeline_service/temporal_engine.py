@@ -17,6 +17,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import OnConflictOptions, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest,
     StartWorkflowExecutionRequest,
@@ -31,7 +32,7 @@ from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running
-from pipeline_service.temporal_names import HEADER_MEMO, QUEUE_MEMO, RUN_WORKFLOW, STATE_MEMO, gate_id
+from pipeline_service.temporal_names import HEADER_MEMO, QUEUE_MEMO, RUN_WORKFLOW, STATE_MEMO, STEP_ACTIVITY, gate_id
 
 _LONG_POLL = timedelta(seconds=30)
 """The server answers a long poll after 20 s, with or without an event."""
@@ -186,24 +187,28 @@ class TemporalEngine:
             if not await self._client.service_client.check_health(timeout=CALL_TIMEOUT):
                 raise Unavailable("The run engine does not serve")
 
-    async def _info(self, workflow_id: str, engine_run_id: str = "") -> WorkflowExecutionInfo | None:
+    async def _info(self, workflow_id: str) -> WorkflowExecutionInfo | None:
+        answer = await self._answer(workflow_id)
+        return None if answer is None else answer.workflow_execution_info
+
+    async def _answer(self, workflow_id: str, engine_run_id: str = "") -> DescribeWorkflowExecutionResponse | None:
         execution = WorkflowExecution(workflow_id=workflow_id, run_id=engine_run_id)
         request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace, execution=execution)
         try:
             async with engine_call():
-                described = await self._client.workflow_service.describe_workflow_execution(
+                return await self._client.workflow_service.describe_workflow_execution(
                     request, retry=True, timeout=CALL_TIMEOUT
                 )
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
-        return described.workflow_execution_info
 
     async def _describe(self, workflow_id: str, engine_run_id: str = "") -> Execution | None:
-        info = await self._info(workflow_id, engine_run_id)
-        if info is None:
+        answer = await self._answer(workflow_id, engine_run_id)
+        if answer is None:
             return None
+        info = answer.workflow_execution_info
         state = await decode(self._client, info.memo.fields[STATE_MEMO], RunState)
         run = Run(
             pipeline_logging_id_for(workflow_id, info.execution.run_id),
@@ -211,7 +216,9 @@ class TemporalEngine:
             await decode(self._client, info.memo.fields[HEADER_MEMO], RunHeader),
             _closed(state, info),
         )
-        return Execution(workflow_id, info.execution.run_id, run)
+        steps = (pending for pending in answer.pending_activities if pending.activity_type.name == STEP_ACTIVITY)
+        attempts = [pending.attempt for pending in steps]
+        return Execution(workflow_id, info.execution.run_id, run, max(attempts, default=0))
 
 
 def _state_in(event: HistoryEvent) -> Payload | None:

@@ -1,8 +1,9 @@
-"""Names that the engine keeps: of workflows, memo fields and signals. Changing one orphans what is running."""
+"""Names that the engine keeps: of workflows, activities, memo fields and signals. Changing one orphans what is running."""
 
 RUN_WORKFLOW = "Run"
 HEADER_MEMO = "header"
 STATE_MEMO = "state"
+STEP_ACTIVITY = "run_step"
 
 REQUEST_WORKFLOW = "Request"
 REQUEST_MEMO = "request"

@@ -107,19 +107,8 @@ class PipelineStack:
     address: str
 
     async def onboard(self, *, export: bool = True) -> tuple[str, Any]:
-        """A new tenant, which may read an export of three rows, and the metadata of its key."""
-        tenant_id = f"t_{uuid.uuid4().hex[:16]}"
-        sources = {}
-        if export:
-            table = TableRef(f"export_{tenant_id}", "rows")
-            await self.warehouse.create_dataset(table.dataset, location="US", labels={})
-            job = QueryJob(f"export-{tenant_id}", Statement(EXPORT), Destination(table))
-            await self.warehouse.submit(job)
-            await self.warehouse.wait(job.job_id, timeout_seconds=60)
-            sources["export"] = str(table)
-        request = tenant_pb2.OnboardRequest(tenant_id=tenant_id, sources=sources)
-        answer = await self.tenants.stub.Onboard(request, metadata=self.tenants.as_admin, timeout=60)
-        return tenant_id, as_key(answer.api_key)
+        """See the function of that name."""
+        return await onboard(self.warehouse, self.tenants, export=export)
 
     async def run(self, tenant_id: str, key: Any, template_name: str = "daily", **fields: Any) -> run_pb2.Run:
         """Run a template and watch it to its end."""
@@ -148,6 +137,22 @@ class PipelineStack:
         request = pb2.ReadTableRequest(tenant_id=tenant_id, table=table, **fields)
         stream = self.stub.ReadTable(request, metadata=key, timeout=30)
         return [dict(row.items()) async for message in stream for row in message.rows]
+
+
+async def onboard(warehouse: Warehouse, tenants: TenantStack, *, export: bool = True) -> tuple[str, Any]:
+    """A new tenant, which may read an export of three rows, and the metadata of its key."""
+    tenant_id = f"t_{uuid.uuid4().hex[:16]}"
+    sources = {}
+    if export:
+        table = TableRef(f"export_{tenant_id}", "rows")
+        await warehouse.create_dataset(table.dataset, location="US", labels={})
+        job = QueryJob(f"export-{tenant_id}", Statement(EXPORT), Destination(table))
+        await warehouse.submit(job)
+        await warehouse.wait(job.job_id, timeout_seconds=60)
+        sources["export"] = str(table)
+    request = tenant_pb2.OnboardRequest(tenant_id=tenant_id, sources=sources)
+    answer = await tenants.stub.Onboard(request, metadata=tenants.as_admin, timeout=60)
+    return tenant_id, as_key(answer.api_key)
 
 
 def configs_with(folder: Path, templates: Mapping[str, str]) -> Path:

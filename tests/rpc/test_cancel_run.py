@@ -1,6 +1,7 @@
 """CancelRun over a real connection: the run stops, its warehouse job at once, and nothing is published."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,11 +13,23 @@ from common.warehouse.warehouse import JobResult, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
 from tests.rpc.held_warehouse import HeldWarehouse
-from tests.rpc.pipeline_stack import PipelineStack, pipeline_stack
+from tests.rpc.pipeline_stack import PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
+from tests.stubs.bigquery import BigQueryStub, connect
 from tests.waiting import until
 from tests.warehouses import LocalServer
+
+LATER_TRY = 4
+PATIENT_TEMPLATE = """
+description: Tries often
+steps:
+  - id: load
+    type: query
+    sql: SELECT 1 AS number
+    destination: {table: numbers, write: replace_table}
+    max_attempts: 10
+"""
 
 
 class Watched(HeldWarehouse):
@@ -93,3 +106,45 @@ async def test_many_cancel_at_once(stack: PipelineStack, watched: Watched) -> No
     await watched.lasting.wait()
     await asyncio.gather(*(cancel(stack, key, run_id) for _ in range(16)))
     assert (await stack.end_of(key, run_id)).status == run_pb2.Run.CANCELLED
+
+
+async def test_a_job_of_a_later_try_is_cancelled_by_the_call_itself_while_no_worker_is_there(
+    temporal_address: str, tmp_path: Path
+) -> None:
+    """Whoever executed the step is gone, so that nobody but CancelRun can have asked."""
+    bigquery = BigQueryStub()
+    held = HeldWarehouse(connect(bigquery.address))
+    warehouse = cast("Warehouse", held)
+    configs_dir = configs_with(tmp_path, {"patient": PATIENT_TEMPLATE})
+    options: dict[str, Any] = {"configs_dir": configs_dir, "temporal_task_queue": uuid.uuid4().hex}
+    async with (
+        tenant_stack(tmp_path, warehouse, project=bigquery.project) as tenants,
+        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, role="api", **options) as stack,
+    ):
+        tenant_id, key = await stack.onboard(export=False)
+        held.hold()
+        run_id = (await stack.start(tenant_id, key, "patient", date="")).pipeline_logging_id
+        for number in range(1, LATER_TRY):
+            bigquery.faults.fail_job(f"{run_id}_load_stage_{number}", "backendError")
+        latest = f"{run_id}_load_stage_{LATER_TRY}"
+        bigquery.faults.hold_job(latest, polls=1_000_000)
+        held.release()
+        async with pipeline_stack(tmp_path, warehouse, tenants, temporal_address, role="worker", **options):
+            await until(lambda: ("jobs.get", latest) in asked(bigquery), seconds=60)
+        assert bigquery.outcomes()[latest] == "RUNNING"
+        for _ in range(2):
+            await cancel(stack, key, run_id)
+            assert ("jobs.cancel", latest) in asked(bigquery)
+        await until(lambda: bigquery.outcomes()[latest] == "stopped", seconds=30)
+        async with pipeline_stack(tmp_path, warehouse, tenants, temporal_address, role="worker", **options):
+            run = await stack.end_of(key, run_id)
+        assert (run.status, run.HasField("error")) == (run_pb2.Run.CANCELLED, False)
+        assert await cancel(stack, key, run_id) == run
+        assert not [job_id for job_id in bigquery.outcomes() if "_publish_" in job_id]
+    await warehouse.close()
+    bigquery.close()
+
+
+def asked(bigquery: BigQueryStub) -> list[tuple[str, str]]:
+    """What the stub was asked of which job."""
+    return [(call.method, call.job_id) for call in bigquery.calls]

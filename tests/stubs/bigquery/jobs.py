@@ -43,6 +43,13 @@ class StoredJob:
             "status": status,
         }
 
+    @property
+    def outcome(self) -> str:
+        """RUNNING, DONE or the reason that it failed with."""
+        if not self.done.is_set():
+            return "RUNNING"
+        return self.error.reason if self.error else "DONE"
+
     def stop(self, reason: str) -> None:
         """End a job that has not ended. What it wrote so far is rolled back."""
         if not self.done.is_set():
@@ -95,6 +102,12 @@ class Jobs:
         job.stop("stopped")
         self._start(job)
         return {"job": job.resource()}
+
+    def outcomes(self) -> dict[str, str]:
+        """How each job stands, by its id: RUNNING, DONE or the reason that it failed with."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return {job.job_id: job.outcome for job in jobs}
 
     def _dry_run(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Only validate. Such a job has no id, and jobs.get finds none."""

@@ -58,6 +58,10 @@ class BigQueryStub:
         self._jobs.close()
         self._engine.close()
 
+    def outcomes(self) -> dict[str, str]:
+        """How each job that was ever submitted stands, by its id: RUNNING, DONE or the reason that it failed with."""
+        return self._jobs.outcomes()
+
     def answer(self, method: Method, request: "_Request") -> dict[str, Any]:
         """Raises ApiError."""
         self.requests.append(method)

@@ -1,0 +1,93 @@
+"""PipelineService in processes of its own, as production has replicas. They are forked from one that has imported everything, which takes
+a tenth of the time that a new interpreter needs."""
+
+import asyncio
+import json
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, cast
+
+from common.clock import SystemClock
+from common.encryption.kms import connect
+from common.rpc.run_service import run_service
+from common.rpc.server import Server
+from common.warehouse.open import open_warehouse
+from common.warehouse.warehouse import Warehouse
+from local_stack import ports
+from pipeline_service.bootstrap import wired
+from pipeline_service.settings import PipelineServiceSettings
+from pipeline_service.temporal_connection import open_client
+from tests.chaos.fate import Fate, FatefulWarehouse
+
+START_SECONDS, END_SECONDS = 60.0, 60.0
+PAUSE_SECONDS = 0.02
+
+_forking = multiprocessing.get_context("forkserver")
+_forking.set_forkserver_preload([__name__])
+
+
+class Replica:
+    """One process at one port, which outlives it. `settings` go before the environment."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, port: int = 0) -> None:
+        self.port = port or ports.assign({"replica": 0})["replica"]
+        self.address = f"{ports.HOST}:{self.port}"
+        self._log = folder / f"replica-{self.port}.log"
+        self._settings = {**settings, "listen_address": self.address}
+        self._process: ForkServerProcess | None = None
+
+    async def start(self, fate: Fate | None = None) -> None:
+        """Start, and return once it listens and its worker is at work."""
+        before = self._said("listening")
+        self._process = _forking.Process(target=_serve, args=(self._settings, fate or Fate(), self._log), daemon=True)
+        self._process.start()
+        async with asyncio.timeout(START_SECONDS):
+            while self._said("listening") == before:
+                assert self._process.is_alive(), self._log.read_text()
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def ended(self) -> int:
+        """Wait for the end of the process: its exit status, negative for a signal."""
+        assert self._process is not None
+        await asyncio.to_thread(self._process.join, END_SECONDS)
+        status = self._process.exitcode
+        assert status is not None, f"the replica still runs\n{self._log.read_text()}"
+        return status
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        assert self._process is not None
+        self._process.terminate()
+
+    async def stop(self) -> None:
+        """End the process, if it runs, without grace."""
+        if self._process is not None and self._process.exitcode is None:
+            self._process.kill()
+            await self.ended()
+
+    def _said(self, event: str) -> int:
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return sum(json.loads(line).get("event") == event for line in lines if line.startswith("{"))
+
+
+def _serve(settings: dict[str, Any], fate: Fate, log: Path) -> None:
+    """The process."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for standard in (1, 2):
+        os.dup2(output, standard)
+
+    @asynccontextmanager
+    async def server(read: PipelineServiceSettings) -> AsyncIterator[Server]:
+        warehouse, cipher = open_warehouse(read), connect(read)
+        fateful = cast("Warehouse", FatefulWarehouse(warehouse, fate))
+        client = await open_client(read)
+        async with wired(read, warehouse=fateful, cipher=cipher, client=client, clock=SystemClock()) as wired_server:
+            yield wired_server
+        await cipher.close()
+        await warehouse.close()
+
+    run_service(PipelineServiceSettings, server, **settings)
