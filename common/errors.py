@@ -347,7 +347,14 @@ class WarehouseError(ConvergenceError):
 
 
 class Transient(WarehouseError):
-    """Repeating the same call may succeed: away, overloaded, a conflict between transactions."""
+    """Repeating the same call may succeed: away, overloaded, a conflict between transactions.
+
+    `lasts` says that it will not within minutes: a quota is used up. Nobody waits for that, though a later call may succeed.
+    """
+
+    def __init__(self, message: str, *, lasts: bool = False) -> None:
+        super().__init__(message)
+        self.lasts = lasts
 
 
 class JobAborted(Transient):

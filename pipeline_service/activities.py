@@ -4,9 +4,9 @@ Without their causes: the engine keeps the text of every cause in its history, a
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from math import inf
+from typing import TypeVar
 
 import structlog
 from temporalio import activity
@@ -17,12 +17,15 @@ from common.warehouse.warehouse import Warehouse
 from pipeline_service.failures import as_application_error, attempt_given_up
 from pipeline_service.price import Price
 from pipeline_service.records import Records
-from pipeline_service.run import Run
-from pipeline_service.step_errors import as_run_error, may_pass
+from pipeline_service.run import Run, RunError
+from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
 from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.steps.attempt import Attempt, stage_table
 from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.steps.outage import Outage
 from pipeline_service.temporal_names import STEP_ACTIVITY
+
+AnyResult = TypeVar("AnyResult")
 
 _HEARTBEAT_SECONDS = 0.5
 """How often an attempt asks whether it is cancelled: a check's query is to be cancelled within a second."""
@@ -45,34 +48,51 @@ class Activities:
     @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
         """Execute one attempt at a step and record it."""
-        attempt = self._attempt(task)
-        async with while_alive():
-            start_time = self._clock.now()
-            try:
-                await self._steps.run(attempt)
-                await self._records.add_attempt(attempt, start_time=start_time, error=None)
-                return attempt.result()
-            except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
-                described = as_run_error(error)
-                _log.warning(
-                    "step attempt failed",
-                    pipeline_logging_id=task.run.pipeline_logging_id,
-                    step_id=task.step.step_id,
-                    attempt=attempt.number,
-                    reason=described.reason,
-                    message=described.message,
-                )
-                with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
-                    await self._records.add_attempt(attempt, start_time=start_time, error=described)
-                repeat = may_pass(error) and attempt.number < task.step.max_attempts
-                raise as_application_error(described, attempt.result(), repeat=repeat, attempt=attempt.number) from None
+        start_time = self._clock.now()
+
+        async def execute(attempt: Attempt) -> StepResult:
+            await self._steps.run(attempt)
+            await self._records.add_attempt(attempt, start_time=start_time, error=None)
+            return attempt.result()
+
+        async def record(attempt: Attempt, error: RunError) -> None:
+            with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
+                await self._records.add_attempt(attempt, start_time=start_time, error=error)
+
+        return await self._seen_through(task, execute, record)
 
     @activity.defn
     async def decide_step(self, task: StepTask) -> bool:
         """Tell whether a step's condition holds."""
-        attempt = self._attempt(task)
-        async with while_alive(), _translated(task.step.max_attempts):
-            return await self._steps.decide(attempt)
+
+        async def forget(_attempt: Attempt, _error: RunError) -> None:
+            """A condition leaves no record of its own."""
+
+        return await self._seen_through(task, self._steps.decide, forget)
+
+    async def _seen_through(
+        self,
+        task: StepTask,
+        act: Callable[[Attempt], Awaitable[AnyResult]],
+        record: Callable[[Attempt, RunError], Awaitable[None]],
+    ) -> AnyResult:
+        """What an attempt makes of a step, from its beginning again after a warehouse was away. `record` is told how it fails."""
+        outage = Outage(self._clock)
+        async with while_alive():
+            while True:
+                attempt = self._attempt(task)
+                try:
+                    return await act(attempt)
+                except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
+                    described = as_run_error(error)
+                    _log_failure(attempt, described)
+                    if await outage.waited_out(error):
+                        continue
+                    await record(attempt, described)
+                    repeat = may_pass_soon(error) and attempt.number < task.step.max_attempts
+                    raise as_application_error(
+                        described, attempt.result(), repeat=repeat, attempt=attempt.number
+                    ) from None
 
     def _attempt(self, task: StepTask) -> Attempt:
         info = activity.info()
@@ -88,13 +108,13 @@ class Activities:
     @activity.defn
     async def begin_run(self, run: Run) -> None:
         """Record that a run has begun."""
-        async with while_alive(), _translated():
+        async with while_alive(), _recorded():
             await self._records.begin_run(run, attempt=activity.info().attempt)
 
     @activity.defn
     async def end_run(self, run: Run) -> None:
         """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
-        async with while_alive(), _translated():
+        async with while_alive(), _recorded():
             await self._records.end_run(run, attempt=activity.info().attempt)
         stages = [
             stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
@@ -112,14 +132,24 @@ def others_go_on() -> bool:
 
 
 @asynccontextmanager
-async def _translated(max_attempts: float = inf) -> AsyncIterator[None]:
-    """Failures as the engine is to take them: those that may pass are repeated, up to so many attempts."""
-    attempt = activity.info().attempt
+async def _recorded() -> AsyncIterator[None]:
+    """Failures as the engine is to take them: those that may pass are repeated until they have."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - likewise
-        repeat = may_pass(error) and attempt < max_attempts
-        raise as_application_error(as_run_error(error), StepResult(), repeat=repeat, attempt=attempt) from None
+        attempt = activity.info().attempt
+        raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error), attempt=attempt) from None
+
+
+def _log_failure(attempt: Attempt, described: RunError) -> None:
+    _log.warning(
+        "step attempt failed",
+        pipeline_logging_id=attempt.run.pipeline_logging_id,
+        step_id=attempt.step.step_id,
+        attempt=attempt.number,
+        reason=described.reason,
+        message=described.message,
+    )
 
 
 @asynccontextmanager

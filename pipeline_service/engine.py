@@ -14,8 +14,8 @@ from pipeline_service.run import Run, RunStatus
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution of a workflow: which, and what it says of its run. `latest_attempt` is the highest number of an attempt at any step that
-    is under way or due next; 0 where there is none."""
+    """One execution of a workflow: which, and what it says of its run. `latest_attempt` is the highest number of an attempt at any step
+    that is under way or due next; 0 where there is none."""
 
     workflow_id: str
     engine_run_id: str

@@ -19,15 +19,21 @@ class StepFailed(ConvergenceError):
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
+    """Whether another attempt may succeed, however long that takes."""
     return isinstance(error, Transient | Unavailable)
+
+
+def may_pass_soon(error: BaseException) -> bool:
+    """Whether another attempt may succeed before anybody has lost patience."""
+    return may_pass(error) and not (isinstance(error, Transient) and error.lasts)
 
 
 def as_run_error(error: BaseException) -> RunError:
     """What a run or a record says of an error. One that nobody foresaw gets an id that the log has, never its own text."""
     match error:
         case Transient():
-            return RunError("DEPENDENCY_UNAVAILABLE", "The warehouse was away or busy")
+            message = error.message if error.lasts else "The warehouse was away or busy"
+            return RunError("DEPENDENCY_UNAVAILABLE", message)
         case ObjectNotFound() | ObjectExists() | PreconditionLost():
             return RunError("STATEMENT_FAILED", error.message)
         case ConvergenceError():

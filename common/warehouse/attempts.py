@@ -35,9 +35,10 @@ async def run_once(
     been mended since, and a job that failed had no effect.
 
     `job_for` maps an attempt (from 1) to a job; the same attempt must yield the same job, in any process. Raises Terminal as the job
-    failed, JobAborted when the last attempt did, Transient after `deadline_seconds`: the job may then still run, and calling again
-    attaches to it. A cancelled caller asks the warehouse to cancel the job and waits at most CANCEL_SECONDS for its end, unless
-    `leaves_job()` says that the job shall go on for whoever attaches to it next: a cancelled job's id is used up.
+    failed, JobAborted when the last attempt did or one for a cause that lasts, Transient where such a cause keeps a job from being
+    submitted, and after `deadline_seconds`: the job may then still run, and calling again attaches to it. A cancelled caller asks the
+    warehouse to cancel the job and waits at most CANCEL_SECONDS for its end, unless `leaves_job()` says that the job shall go on for
+    whoever attaches to it next: a cancelled job's id is used up.
     """
     patience = _Patience(deadline_seconds, clock)
     for attempt in range(1, max_attempts):
@@ -48,6 +49,8 @@ async def run_once(
                 raise found.error from found.error.__cause__
             patience.require_time(found.error)
         except JobAborted as error:
+            if error.lasts:
+                raise
             await patience.pause(error)
     try:
         return await _run(warehouse, job_for(max_attempts), patience, leaves_job)
@@ -67,14 +70,18 @@ async def _run(warehouse: Warehouse, job: Job, patience: "_Patience", leaves_job
     """See one job through to its end, whoever started it. Raises _FoundFailed for another's that failed."""
     is_ours = False
     while True:
+        is_submitted = False
         submitting = asyncio.ensure_future(_submit(warehouse, job))
         try:
             try:
                 is_ours = await asyncio.shield(submitting) or is_ours
+                is_submitted = True
                 return await _end_of(warehouse, job.job_id, patience.remaining_seconds(), is_ours=is_ours)
             except JobAborted:
                 raise
             except Transient as error:  # Says nothing of the job: submitting it again attaches to it.
+                if error.lasts and not is_submitted:
+                    raise
                 await patience.pause(error)
         except asyncio.CancelledError:
             if not leaves_job():

@@ -31,11 +31,13 @@ VENDOR_ERRORS = (GoogleAPIError, GoogleAuthError, requests.RequestException)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one reason means: whether a repetition may help, our sentence for it, and the reason of a Terminal."""
+    """What one reason means: whether a repetition may help, our sentence for it, the reason of a Terminal, and whether a Transient lasts
+    for longer than anybody waits."""
 
     transient: bool
     message: str
     reason: str = "STATEMENT_FAILED"
+    lasts: bool = False
 
 
 _BUSY = Verdict(True, "The warehouse had a passing fault")
@@ -51,7 +53,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "tableUnavailable": _BUSY,
     "rateLimitExceeded": Verdict(True, "The warehouse is asked too much at once"),
     "jobRateLimitExceeded": Verdict(True, "The warehouse is asked too much at once"),
-    "quotaExceeded": Verdict(True, "A quota of the warehouse is used up for now"),
+    "quotaExceeded": Verdict(True, "A quota of the warehouse is used up for now", lasts=True),
     "accessDenied": _REFUSED,
     "authError": _REFUSED,
     "billingNotEnabled": _REFUSED,
@@ -106,7 +108,8 @@ def job_error(error_result: Mapping[str, Any], *, statement_type: str | None) ->
     verdict = VERDICTS.get(reason, _UNKNOWN)
     lost_race = reason in _LOST_RACES and statement_type in {"INSERT", "UPDATE", "DELETE", "MERGE"}
     if verdict.transient or lost_race:
-        return JobAborted("The job lost against a concurrent one" if lost_race else verdict.message)
+        message = "The job lost against a concurrent one" if lost_race else verdict.message
+        return JobAborted(message, lasts=verdict.lasts)
     if verdict is _REFUSED:
         verdict = Verdict(False, "The warehouse denied the statement access to a table")
     return _terminal(verdict, reason, str(error_result.get("message", "")))
@@ -124,7 +127,7 @@ def _answer_error(error: GoogleAPICallError) -> WarehouseError:
         return ObjectExists("A dataset, table or job of that name exists")
     verdict = VERDICTS.get(reason, _UNKNOWN)
     if verdict.transient or (verdict is _UNKNOWN and status in _TRANSIENT_STATUSES):
-        return Transient(verdict.message if verdict.transient else _BUSY.message)
+        return Transient(verdict.message if verdict.transient else _BUSY.message, lasts=verdict.lasts)
     if verdict is _UNKNOWN and status in _REFUSED_STATUSES:
         verdict = _REFUSED
     return _terminal(verdict, reason, str(details.get("message", "")))

@@ -11,9 +11,7 @@ from tests.stubs.bigquery import BigQueryStub, connect
 
 
 @pytest.fixture(params=["bigquery", "local"] if FULL else ["bigquery"])
-async def place(
-    request: pytest.FixtureRequest, temporal_address: str, tmp_path: Path
-) -> AsyncIterator[Installation]:
+async def place(request: pytest.FixtureRequest, temporal_address: str, tmp_path: Path) -> AsyncIterator[Installation]:
     if request.param == "bigquery":
         stub: BigQueryStub = request.getfixturevalue("stub")
         server, warehouse = stub, connect(stub.address)

@@ -50,12 +50,12 @@ class Replica:
                 assert self._process.is_alive(), self._log.read_text()
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def ended(self) -> int:
-        """Wait for the end of the process: its exit status, negative for a signal."""
+    async def ended(self, seconds: float | None = END_SECONDS) -> int:
+        """Wait for the end of the process: its exit status, negative for a signal. Raises TimeoutError."""
         assert self._process is not None
-        await asyncio.to_thread(self._process.join, END_SECONDS)
-        status = self._process.exitcode
-        assert status is not None, f"the replica still runs\n{self._log.read_text()}"
+        async with asyncio.timeout(seconds):
+            while (status := self._process.exitcode) is None:  # noqa: ASYNC110 - a process is no event
+                await asyncio.sleep(PAUSE_SECONDS)
         return status
 
     def terminate(self) -> None:

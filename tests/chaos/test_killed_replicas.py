@@ -1,6 +1,8 @@
 """kill -9 of PipelineService at a named moment of a run, which then goes on in the process that is started after it or beside it."""
 
 import asyncio
+import signal
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -8,6 +10,7 @@ from common.warehouse.warehouse import Destination, QueryJob, ReplaceJob, Row, S
 from tests.chaos.evidence import assert_done_once, published
 from tests.chaos.fate import Fate, Moment
 from tests.chaos.installation import TEMPLATE, Installation, Tenant, caller
+from tests.chaos.replica import Replica
 from tests.chaos.sizes import FULL, chance, rounds
 from tests.rpc.pipeline_stack import DAY
 
@@ -56,21 +59,19 @@ async def kill_and_go_on(place: Installation, name: str, moment: Moment, part: s
     tenant = await place.onboard()
     earlier = await publish_earlier(place, tenant)
     one, two = place.pair()
-    fate = Fate(place.folder / f"claim-{tenant.tenant_id}", moment, part)
+    claim = place.folder / f"claim-{tenant.tenant_id}"
+    fate = Fate(claim, moment, part)
     await asyncio.gather(one.start(fate), *([two.start(fate)] if beside else []))
     async with caller(tenant, one, *([two] if beside else [])) as patient:
         starting = asyncio.create_task(patient.run_template(tenant.tenant_id, TEMPLATE, DAY))
-        if beside:
-            await asyncio.wait([asyncio.create_task(one.ended()), asyncio.create_task(two.ended())], return_when=asyncio.FIRST_COMPLETED)
-        else:
-            assert await one.ended() == -9, name
+        if not beside:
+            assert await one.ended() == -signal.SIGKILL, name
             if name in UNPUBLISHED:
                 assert await published(place.warehouse, tenant) == earlier, name
             await one.start()
         run = await patient.end_of(await starting)
     await assert_done_once(place, tenant, run)
-    assert fate.claim is not None
-    assert fate.claim.exists(), name
+    assert claim.exists(), name
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["restarted", "beside another"])
@@ -89,3 +90,41 @@ async def test_a_run_whose_replica_is_killed_goes_on_and_does_nothing_twice(plac
     async with asyncio.TaskGroup() as group:
         for name, (moment, part) in moments.items():
             group.create_task(story(name, moment, part))
+
+
+@pytest.mark.parametrize("number", range(rounds(2)))
+async def test_replicas_that_are_killed_at_random_lose_no_run_and_double_none(place: Installation, number: int) -> None:
+    """Of two replicas one dies at a moment that chance names, in every second round both do, and are started again."""
+    luck = chance("random kills", number)
+    tenants = [await place.onboard() for _ in range(RANDOM_RUNS)]
+    pair = place.pair()
+    for replica in pair[: 1 + number % 2]:
+        await replica.start(Fate(place.folder / f"claim-{replica.port}", count=luck.randint(1, MOST_MOMENTS)))
+    if number % 2 == 0:
+        await pair[1].start()
+    watching = [asyncio.create_task(started_anew(replica)) for replica in pair]
+    try:
+        async with AsyncExitStack() as stack:
+            patients = [await stack.enter_async_context(caller(tenant, *pair)) for tenant in tenants]
+            run_ids = await asyncio.gather(
+                *(
+                    patient.run_template(tenant.tenant_id, TEMPLATE, DAY)
+                    for patient, tenant in zip(patients, tenants, strict=True)
+                )
+            )
+            ends = await asyncio.gather(
+                *(patient.end_of(run_id) for patient, run_id in zip(patients, run_ids, strict=True))
+            )
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+    for tenant, run in zip(tenants, ends, strict=True):
+        await assert_done_once(place, tenant, run)
+        assert len(await place.warehouse.list_rows(TableRef(tenant.tenant_id, "pipeline_runs"))) == 1
+
+
+async def started_anew(replica: Replica) -> None:
+    """Start a replica again, and that for good, once it has died."""
+    if await replica.ended(seconds=None) == -signal.SIGKILL:
+        await replica.start()

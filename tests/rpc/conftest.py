@@ -4,6 +4,7 @@ those that change its keys; and both services for those that stop tenants."""
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -11,11 +12,15 @@ import pytest_asyncio
 from common.warehouse.warehouse import Warehouse
 from pipeline_service.temporal_connection import connect
 from tests.rpc.bad_templates import ANY_TABLE, BAD
+from tests.rpc.faulty_bigquery import MERGE_TEMPLATE, FaultyBigQuery
+from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.key_calls import KeyCalls, new_tenant
 from tests.rpc.life_calls import BOUNDS, PIPELINE_BOUNDS, SLOW_TEMPLATE, LifeCalls
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
 from tests.rpc.system import System, Tenant
 from tests.rpc.tenant_stack import tenant_stack
+from tests.stubs.bigquery import BigQueryStub
+from tests.stubs.bigquery import connect as connect_to_bigquery
 from tests.warehouses import LocalServer
 
 
@@ -38,6 +43,24 @@ async def system(
         run = await pipelines.run(rival.tenant_id, rival.key)
         yield System(tenants, pipelines, engine, task_queue, acme, rival, run.pipeline_logging_id)
     await warehouse.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def faulty(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FaultyBigQuery]:
+    """Runs on a BigQuery that fails as a test says. Such tests run in the loop of the session."""
+    folder = tmp_path_factory.mktemp("faulty")
+    stub = BigQueryStub()
+    held = HeldWarehouse(connect_to_bigquery(stub.address))
+    warehouse = cast("Warehouse", held)
+    configs_dir = configs_with(folder, {**TEMPLATES, "merging": MERGE_TEMPLATE})
+    async with (
+        tenant_stack(folder, warehouse, project=stub.project) as tenants,
+        pipeline_stack(folder, warehouse, tenants, temporal_address, configs_dir=configs_dir) as stack,
+    ):
+        yield FaultyBigQuery(stack, stub, held, *await stack.onboard())
+        held.release()
+    await warehouse.close()
+    stub.close()
 
 
 @pytest.fixture

@@ -19,13 +19,15 @@ class _Fault:
 
 @dataclass
 class Faults:
-    """What goes wrong next. A job's id may be given by its first characters: the adapter completes some at random."""
+    """What goes wrong next. A job's id may be given by its first characters, since the adapter completes some at random, or as a
+    whole with `$` after it."""
 
     accuracy: str = "PRECISE"
     """What dry runs say of how exact they are, until it is set anew."""
     _requests: dict[str, _Fault] = field(default_factory=dict)
     _lost_answers: dict[str, _Fault] = field(default_factory=dict)
     _jobs: dict[str, _Fault] = field(default_factory=dict)
+    _refused_jobs: dict[str, _Fault] = field(default_factory=dict)
     _lost_jobs: dict[str, _Fault] = field(default_factory=dict)
     _held_jobs: dict[str, _Fault] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -41,6 +43,10 @@ class Faults:
     def fail_job(self, job_id: str, reason: str) -> None:
         """Let this job end with an error instead of running."""
         self._jobs[job_id] = _Fault(1, reason)
+
+    def refuse_job(self, job_id: str, reason: str, *, times: int = 1) -> None:
+        """Answer the next submissions of this job with this reason. Its id stays unused."""
+        self._refused_jobs[job_id] = _Fault(times, reason)
 
     def lose_job(self, job_id: str, *, times: int = 1) -> None:
         """Accept this job and forget it."""
@@ -64,6 +70,11 @@ class Faults:
         fault = self._take(self._jobs, job_id)
         return fault.reason if fault else None
 
+    def job_refusal(self, job_id: str) -> str | None:
+        """The reason to refuse this job's submission with, if any."""
+        fault = self._take(self._refused_jobs, job_id)
+        return fault.reason if fault else None
+
     def job_is_lost(self, job_id: str) -> bool:
         """Whether this job is forgotten."""
         return self._take(self._lost_jobs, job_id) is not None
@@ -74,7 +85,7 @@ class Faults:
 
     def _take(self, faults: dict[str, _Fault], key: str) -> _Fault | None:
         with self._lock:
-            fault = next((fault for prefix, fault in faults.items() if key.startswith(prefix)), None)
+            fault = next((fault for name, fault in faults.items() if f"{key}$".startswith(name)), None)
             if fault is None or not fault.remaining:
                 return None
             fault.remaining -= 1

@@ -78,6 +78,8 @@ class Jobs:
         if body["configuration"].get("dryRun"):
             return self._dry_run(body["configuration"])
         reference, job_id = dict(body["jobReference"]), body["jobReference"]["jobId"]
+        if reason := self._faults.job_refusal(job_id):
+            raise ApiError(reason, "A fault was injected")
         with self._lock:
             if job_id in self._jobs:
                 raise ApiError("duplicate", f"Already Exists: Job {self._catalog.project}:{job_id}")

@@ -70,9 +70,30 @@ async def test_a_submission_without_an_answer_is_not_repeated(stub: BigQueryStub
 
 
 async def test_a_refused_submission_keeps_its_attempt(stub: BigQueryStub, warehouse: BigQueryWarehouse) -> None:
-    stub.faults.refuse("jobs.insert", "quotaExceeded", times=2)
+    stub.faults.refuse("jobs.insert", "tableUnavailable", times=2)
     assert (await run(warehouse)).job_id == "effect-1"
     assert await effects(warehouse) == [1]
+
+
+async def test_nobody_waits_for_a_quota_and_a_later_call_uses_the_same_attempt(
+    stub: BigQueryStub, warehouse: BigQueryWarehouse
+) -> None:
+    stub.faults.refuse("jobs.insert", "quotaExceeded")
+    with pytest.raises(Transient) as caught:
+        await run(warehouse)
+    assert caught.value.lasts
+    assert stub.requests == ["jobs.insert"]
+    assert (await run(warehouse)).job_id == "effect-1"
+
+
+async def test_a_job_that_found_its_quota_used_up_is_followed_by_no_other(
+    stub: BigQueryStub, warehouse: BigQueryWarehouse
+) -> None:
+    stub.faults.fail_job("effect-1", "quotaExceeded")
+    with pytest.raises(JobAborted):
+        await run(warehouse)
+    assert stub.requests.count("jobs.insert") == 1
+    assert (await run(warehouse)).job_id == "effect-2", "whoever comes later tries again"
 
 
 async def test_a_warehouse_that_goes_away_while_waiting_starts_no_other_attempt(
