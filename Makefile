@@ -46,10 +46,11 @@ up: $(STAMP) ## Run the local stack in the foreground; state under .local/
 test: $(STAMP) ## Run every test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-ROUNDS ?= 50
+ROUNDS ?= 30
 SEED ?= 1
-chaos: $(STAMP) ## Kill parts of a running stack, ROUNDS times at moments that SEED fixes
-	CONVERGENCE_CHAOS_ROUNDS=$(ROUNDS) CONVERGENCE_CHAOS_SEED=$(SEED) $(BIN)/python -m pytest -n0 tests/chaos
+chaos: $(STAMP) ## Kill, cut off and overload, ROUNDS times at moments that SEED fixes
+	CONVERGENCE_CHAOS_FULL=1 CONVERGENCE_CHAOS_ROUNDS=$(ROUNDS) CONVERGENCE_CHAOS_SEED=$(SEED) \
+		$(BIN)/python -m pytest -n0 -v --durations=20 tests/chaos
 
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench

@@ -36,6 +36,8 @@ UNPUBLISHED = {*NAMED, "before anything is recorded", "before the checks", "betw
 EARLIER = (
     f"SELECT DATE '{DAY}' AS day, 'earlier' AS service, NUMERIC '7' AS cost, 1 AS items, TRUE AS billed, 0.5 AS ratio"
 )
+ROUNDS = (rounds(30) + 1) // 2 if FULL else 2
+"""On each warehouse."""
 RANDOM_RUNS = 3
 MOST_MOMENTS = 25 * RANDOM_RUNS
 """About as many moments as so many runs have."""
@@ -92,7 +94,7 @@ async def test_a_run_whose_replica_is_killed_goes_on_and_does_nothing_twice(plac
             group.create_task(story(name, moment, part))
 
 
-@pytest.mark.parametrize("number", range(rounds(2)))
+@pytest.mark.parametrize("number", range(ROUNDS))
 async def test_replicas_that_are_killed_at_random_lose_no_run_and_double_none(place: Installation, number: int) -> None:
     """Of two replicas one dies at a moment that chance names, in every second round both do, and are started again."""
     luck = chance("random kills", number)
