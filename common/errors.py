@@ -17,7 +17,7 @@
     |     DependencyRefused, DecryptionFailed, KeyNotActive, KeyAmbiguous, CredentialUnusable, RunNotRetryable,
     |     TenantSchemaConflict
     + Aborted                 -> ABORTED               somebody else was first
-    |   + RotationInProgress, ConcurrentChange
+    |   + RotationInProgress, ConcurrentChange, PipelineBusy
     + ResourceExhausted       -> RESOURCE_EXHAUSTED    over a limit, with RetryInfo; nothing was done
     |   + RateLimited, Overloaded
     + DeadlineExceeded        -> DEADLINE_EXCEEDED     as gRPC itself says it: without details
@@ -296,6 +296,15 @@ class ConcurrentChange(Aborted):
 
     reason = "CONCURRENT_CHANGE"
     text = "Another call changed the same thing meanwhile; this one may be repeated"
+
+
+class PipelineBusy(Aborted):
+    """An active run stands in the way, which the metadata `pipeline_logging_id` names."""
+
+    reason = "PIPELINE_BUSY"
+
+    def __init__(self, message: str, pipeline_logging_id: str) -> None:
+        super().__init__(message, metadata={"pipeline_logging_id": pipeline_logging_id})
 
 
 class ResourceExhausted(ConvergenceError):

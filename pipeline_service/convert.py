@@ -180,6 +180,7 @@ def template_to_proto(entry: CatalogEntry) -> template_pb2.Template:
         parameters=[_parameter(name, spec) for name, spec in (template.parameters if template else {}).items()],
         destination_tables=sorted(template.destinations) if template else (),
         problems=map(str, entry.problems),
+        exclusive=template.exclusive if template else False,
     )
 
 

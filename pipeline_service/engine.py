@@ -61,7 +61,8 @@ class RunEngine(Protocol):
     async def start(self, workflow_id: str, plan: Plan, *, start_id: str | None = None) -> Started:
         """Start a run, or join the one of that workflow that is active: of any number of concurrent calls one starts it.
 
-        Repeating a start with its `start_id` gives the run that it started, as long as no later run of the workflow exists.
+        Repeating a start with its `start_id` gives the run that it started, as long as no later run of the workflow exists. Raises
+        PipelineBusy where the active one is not of the plan's work.
         """
         ...
 
@@ -69,12 +70,21 @@ class RunEngine(Protocol):
         """The workflow's latest execution; None where the engine has none (any more)."""
         ...
 
+    async def find(self, workflow_id: str, pipeline_logging_id: str) -> Execution | None:
+        """The workflow's execution that is this run. None where the engine has it no more, and for one that another of the same work has
+        followed under that work's own workflow: its record tells of it."""
+        ...
+
+    async def latest_of(self, workflow_id: str, work_id: str) -> Execution | None:
+        """The workflow's latest execution of this work (see RunHeader); None where the engine has none (any more)."""
+        ...
+
     async def plan_of(self, execution: Execution) -> Plan | None:
         """The plan that a run was started with; None where the engine has it no more."""
         ...
 
-    async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
-        """The earliest execution of the workflow that had not ended before `moment`; None where there is none."""
+    async def earliest_alive_at(self, workflow_id: str, work_id: str, moment: datetime) -> Execution | None:
+        """The workflow's earliest execution of this work that had not ended before `moment`; None where there is none."""
         ...
 
     async def active(self, tenant_id: str) -> Sequence[ActiveRun]:

@@ -62,8 +62,8 @@ class GetRun:
         workflow_id = workflow_id_of(tenant_id, run_id)
         if workflow_id is None:
             raise RunNotFound
-        execution = await self._engine.describe(workflow_id)
-        if execution is not None and execution.run.pipeline_logging_id == run_id:
+        execution = await self._engine.find(workflow_id, run_id)
+        if execution is not None:
             return Located(await self.placed(execution), execution)
         return Located(await self._recorded(tenant_id, run_id), None)
 

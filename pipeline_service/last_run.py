@@ -73,10 +73,8 @@ class LastRuns:
     async def _plan_of(self, run: Run) -> Plan | None:
         """The plan that a run was accepted with; None where the engine has it no more, or a later run in its place."""
         workflow_id = workflow_id_of(run.header.tenant_id, run.pipeline_logging_id)
-        execution = await self._engine.describe(workflow_id) if workflow_id is not None else None
-        if execution is None or execution.run.pipeline_logging_id != run.pipeline_logging_id:
-            return None
-        return await self._engine.plan_of(execution)
+        execution = await self._engine.find(workflow_id, run.pipeline_logging_id) if workflow_id is not None else None
+        return None if execution is None else await self._engine.plan_of(execution)
 
 
 def changes_between(before: Plan, after: Plan) -> Mapping[str, Change]:

@@ -21,7 +21,8 @@ from common.templates.resolved import (
     Write,
 )
 from common.warehouse.warehouse import ColumnType, Parameter, Statement
-from pipeline_service.run import RunHeader, RunState, Step
+from pipeline_service.run import Run, RunHeader, RunState, Step
+from pipeline_service.run_id import exclusive_workflow_id_for
 from pipeline_service.typed_text import from_text, to_text
 
 MAX_PLAN_BYTES = 1_000_000
@@ -170,13 +171,25 @@ class PlanStep:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one run does. `done` are the steps that the run before has completed, where this one goes on from it; `max_active_runs` is the
-    template's own limit, if it has one."""
+    template's own limit, if it has one; `exclusive` says that it is the only active run of its template and tenant."""
 
     header: RunHeader
     steps: tuple[PlanStep, ...]
     timeout_seconds: float | None = None
     done: tuple[Step, ...] = ()
     max_active_runs: int | None = None
+    exclusive: bool = False
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow that runs it. No two executions of a workflow are active at once: that is what keeps the same work, and any work of
+        an exclusive template, from being done twice at the same time."""
+        header = self.header
+        return exclusive_workflow_id_for(header.tenant_id, header.pipeline_id) if self.exclusive else header.work_id
+
+    def is_asked_again_by(self, run: Run) -> bool:
+        """Whether a run is of this very work, so that asking for it joins that one."""
+        return run.header.work_id == self.header.work_id
 
     @classmethod
     def of(cls, resolved: ResolvedTemplate, *, trigger_by: str, principal: str) -> "Plan":
@@ -185,7 +198,13 @@ class Plan:
             resolved.tenant_id, resolved.pipeline_id, resolved.digest, trigger_by, principal, dict(resolved.parameters)
         )
         steps = tuple(PlanStep.of(step) for step in resolved.steps)
-        plan = cls(header, steps, resolved.timeout_seconds, max_active_runs=resolved.max_active_runs)
+        plan = cls(
+            header,
+            steps,
+            resolved.timeout_seconds,
+            max_active_runs=1 if resolved.exclusive else resolved.max_active_runs,
+            exclusive=resolved.exclusive,
+        )
         size = len(_PLAN.dump_json(plan))
         if size > MAX_PLAN_BYTES:
             violation = Violation("parameters", f"give a plan of {size} bytes; at most {MAX_PLAN_BYTES} are taken")

@@ -1,9 +1,9 @@
 """A caller's `request_id`, remembered for 24 h in the engine, so that a repeat gets the first call's answer and never a second run.
 
-A record is opened before the run is started and bound to it afterwards. A repeat that finds a record not bound (a crash, or the first call
-still at work) takes the earliest execution of the run's workflow that was alive when the record was opened: had the first call started or
-joined one, it is that one. What remains: a first call that stalls between its two starts while a repeat completes a whole run and a
-third call begins another, joins that other one.
+A record is opened before the run is started and bound to it afterwards. A repeat that finds a record not bound (a crash, the first call
+still at work, or refused since the pipeline was busy) takes the earliest execution of the work that was alive when the record was opened:
+had the first call started or joined one, it is that one. What remains: a first call that stalls between its two starts while a repeat
+completes a whole run and a third call begins another, joins that other one.
 """
 
 import hashlib
@@ -21,10 +21,11 @@ from pipeline_service.run import RunStatus
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """A remembered request. `answer` is None until it is bound."""
+    """A remembered request, and the work that it asks for (see RunHeader). `answer` is None until it is bound."""
 
     request_digest: str
     run_workflow_id: str
+    work_id: str
     open_time: datetime
     answer: Started | None
 
@@ -44,7 +45,7 @@ class RequestLedger(Protocol):
         """The open record, if there is one."""
         ...
 
-    async def open(self, key: str, *, request_digest: str, run_workflow_id: str) -> Opened:
+    async def open(self, key: str, *, request_digest: str, run_workflow_id: str, work_id: str) -> Opened:
         """Open a record, unless one is open under this key: of any number of concurrent calls one opens it."""
         ...
 
@@ -60,6 +61,11 @@ class RequestLedger(Protocol):
 def request_key(tenant_id: str, request_id: str) -> str:
     """The key of a record. The request id itself, which can replay a request, appears nowhere in the engine."""
     return f"{_key_prefix(tenant_id)}{hashlib.sha256(request_id.lower().encode()).hexdigest()}"
+
+
+def tenant_of(key: str) -> str:
+    """Whose request a key stands for."""
+    return key.split("/")[1]
 
 
 def _key_prefix(tenant_id: str) -> str:
@@ -94,7 +100,7 @@ class Requests:
             raise RequestIdReused
         if record.answer is not None:
             return record.answer
-        execution = await self._engine.earliest_alive_at(record.run_workflow_id, record.open_time)
+        execution = await self._engine.earliest_alive_at(record.run_workflow_id, record.work_id, record.open_time)
         if execution is None or await self._may_still_start(execution, record):
             return None
         return await self._bound(key, _recovered(execution, record))
@@ -109,10 +115,13 @@ class Requests:
         return latest is not None and latest.engine_run_id == execution.engine_run_id
 
     async def start(self, key: str | None, request_digest: str, workflow_id: str, plan: Plan) -> Started:
-        """Start or join the run for this request, or answer as an earlier call with the same id was."""
+        """Start or join the run for this request, or answer as an earlier call with the same id was. Raises PipelineBusy, which is no
+        answer: the same call may start its run later."""
         if key is None:
             return await self._engine.start(workflow_id, plan)
-        opened = await self._ledger.open(key, request_digest=request_digest, run_workflow_id=workflow_id)
+        opened = await self._ledger.open(
+            key, request_digest=request_digest, run_workflow_id=workflow_id, work_id=plan.header.work_id
+        )
         if not opened.is_new and (answer := await self.answered(key, request_digest)) is not None:
             return answer
         # Every call that acts for this record starts under the same id, so the engine lets one of them start.

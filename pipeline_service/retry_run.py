@@ -7,7 +7,7 @@ from common.fields import Fields
 from common.rpc.caller import Caller
 from common.tenants.tenants import Tenants
 from pipeline_service.engine import Execution, RunEngine, Started
-from pipeline_service.get_run import GetRun, Located
+from pipeline_service.get_run import GetRun
 from pipeline_service.plan import Plan
 from pipeline_service.request_record import Requests, digest_of, request_key
 from pipeline_service.run import Run, RunStatus, StepStatus
@@ -32,7 +32,7 @@ class RetryRun:
         """Start the new run, or join the one that another call started.
 
         Raises InvalidInput, TenantMismatch, RunNotFound (also for another tenant's run), RunNotRetryable, RequestIdReused,
-        TenantNotFound, TenantNotReady, TenantSuspended, Unavailable.
+        PipelineBusy, TenantNotFound, TenantNotReady, TenantSuspended, Unavailable.
         """
         fields = Fields()
         fields.text("trigger_by", trigger_by, max_characters=MAX_TRIGGER_CHARACTERS)
@@ -49,26 +49,22 @@ class RetryRun:
         if (answer := await self._requests.answered(key, digest)) is not None:
             return answer
         await self._tenants.require_ready(tenant_id)
-        if located.execution is None and (active := await self._retried_already(run)) is not None:
-            return active
-        execution = _retryable(located)
+        latest = await self._latest(run)
+        if latest is not None and _goes_on_from(run, latest):
+            return Started(
+                latest.run.pipeline_logging_id,
+                latest.run.header.pipeline_id,
+                latest.run.state.status,
+                already_running=True,
+            )
+        execution = _retryable(run, latest)
         plan = await self._plan(execution, trigger_by=trigger_by, principal=caller.principal)
         return await self._requests.start(key, digest, execution.workflow_id, plan)
 
-    async def _retried_already(self, run: Run) -> Started | None:
-        """The active run that goes on from this one, if there is one."""
+    async def _latest(self, run: Run) -> Execution | None:
+        """The latest run of the same work, as far as the engine has one."""
         workflow_id = workflow_id_of(run.header.tenant_id, run.pipeline_logging_id)
-        latest = await self._engine.describe(workflow_id) if workflow_id is not None else None
-        if latest is None or latest.run.header.retry_of != run.pipeline_logging_id:
-            return None
-        if latest.run.state.status.is_terminal:
-            return None
-        return Started(
-            latest.run.pipeline_logging_id,
-            latest.run.header.pipeline_id,
-            latest.run.state.status,
-            already_running=True,
-        )
+        return None if workflow_id is None else await self._engine.latest_of(workflow_id, run.header.work_id)
 
     async def _plan(self, execution: Execution, *, trigger_by: str, principal: str) -> Plan:
         """The plan of the run, without the steps that it has completed."""
@@ -81,11 +77,16 @@ class RetryRun:
         return replace(plan, header=header, done=done)
 
 
-def _retryable(located: Located) -> Execution:
-    """Where the engine has the run. Raises RunNotRetryable."""
-    status = located.run.state.status
+def _goes_on_from(run: Run, latest: Execution) -> bool:
+    """Whether somebody has retried the run already, and that is under way."""
+    return latest.run.header.retry_of == run.pipeline_logging_id and not latest.run.state.status.is_terminal
+
+
+def _retryable(run: Run, latest: Execution | None) -> Execution:
+    """Where the engine has the run, `latest` being the last one of its work. Raises RunNotRetryable."""
+    status = run.state.status
     if status not in (RunStatus.FAILED, RunStatus.CANCELLED):
         raise RunNotRetryable("Only a run that failed or was cancelled can be retried", status)
-    if located.execution is None:
+    if latest is None or latest.run.pipeline_logging_id != run.pipeline_logging_id:
         raise RunNotRetryable("The engine has the run no more, or a later one of its parameters: retry that", status)
-    return located.execution
+    return latest

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from common.templates.resolved import Severity
 from pipeline_service.price import Price
+from pipeline_service.run_id import workflow_id_for
 
 
 class RunStatus(StrEnum):
@@ -123,6 +124,12 @@ class RunHeader:
     principal: str
     parameters: Mapping[str, str]
     retry_of: str = ""
+
+    @property
+    def work_id(self) -> str:
+        """Names what is done: the same for the same tenant, pipeline and parameters. The id of its workflow, unless the template is
+        exclusive."""
+        return workflow_id_for(self.tenant_id, self.pipeline_id, self.parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,12 @@ _SECOND_HALF = (1 << 62) - 1
 
 def workflow_id_for(tenant_id: str, pipeline_id: str, parameters: Mapping[str, str]) -> str:
     """`run/{tenant_id}/{15 hex digits}`: the same for the same tenant, pipeline and resolved parameters, whatever their order."""
-    canonical = json.dumps([pipeline_id, sorted(parameters.items())], ensure_ascii=True, separators=(",", ":"))
-    return _workflow_id(tenant_id, hashlib.sha256(canonical.encode()).hexdigest()[:15])
+    return _workflow_id(tenant_id, _digits_of([pipeline_id, sorted(parameters.items())]))
+
+
+def exclusive_workflow_id_for(tenant_id: str, pipeline_id: str) -> str:
+    """Likewise for a pipeline that runs once at a time: the same whatever its parameters."""
+    return _workflow_id(tenant_id, _digits_of([pipeline_id]))
 
 
 def pipeline_logging_id_for(workflow_id: str, engine_run_id: str) -> str:
@@ -40,6 +44,11 @@ def workflow_id_of(tenant_id: str, pipeline_logging_id: str) -> str | None:
 def workflow_id_prefix(tenant_id: str) -> str:
     """What the workflow ids of a tenant's runs begin with, and no other's."""
     return f"run/{tenant_id}/"
+
+
+def _digits_of(named: list[object]) -> str:
+    canonical = json.dumps(named, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:15]
 
 
 def _workflow_id(tenant_id: str, digits: str) -> str:

@@ -13,7 +13,6 @@ from common.tenants.tenants import Tenants
 from pipeline_service.engine import Started
 from pipeline_service.planning import Planner
 from pipeline_service.request_record import Requests, digest_of, request_key
-from pipeline_service.run_id import workflow_id_for
 
 DEFAULT_TRIGGER = "api"
 MAX_TRIGGER_CHARACTERS = 200
@@ -71,7 +70,7 @@ class RunTemplate:
         """Start or join, the fields being good.
 
         Raises TenantMismatch, RequestIdReused, TenantNotFound, TenantNotReady, TenantSuspended, TemplateNotFound, TemplateInvalid,
-        InvalidInput, TableNotAllowed, SourceNotGranted, PlanTooLarge, Unavailable.
+        InvalidInput, TableNotAllowed, SourceNotGranted, PlanTooLarge, PipelineBusy, Unavailable.
         """
         caller.require_tenant(tenant_id)
         key = request_key(tenant_id, options.request_id) if options.request_id else None
@@ -89,5 +88,4 @@ class RunTemplate:
             trigger_by=trigger_by,
             principal=caller.principal,
         )
-        workflow_id = workflow_id_for(tenant_id, plan.header.pipeline_id, plan.header.parameters)
-        return await self._requests.start(key, digest, workflow_id, plan)
+        return await self._requests.start(key, digest, plan.workflow_id, plan)

@@ -75,15 +75,27 @@ class Slots:
         """The waiting runs for which there are slots."""
         free = self.limits.per_tenant - len(self._holders)
         active = Counter(holder.pipeline_id for holder in self._holders.values())
+        limits = self._limits_of_holders()
         found: list[Asking] = []
         for asking in self._waiting:
             if len(found) >= free:
                 break
-            limit = min(self.limits.per_template, asking.max_active_runs or self.limits.per_template)
+            of_all = self.limits.per_template
+            limit = min(of_all, asking.max_active_runs or of_all, limits.get(asking.pipeline_id, of_all))
             if active[asking.pipeline_id] < limit:
                 active[asking.pipeline_id] += 1
+                limits[asking.pipeline_id] = limit
                 found.append(asking)
         return found
+
+    def _limits_of_holders(self) -> dict[str, int]:
+        """The lowest limit that holders of each template name: a template may have changed since some of them were accepted."""
+        limits: dict[str, int] = {}
+        for holder in self._holders.values():
+            if holder.max_active_runs is not None:
+                known = limits.get(holder.pipeline_id, holder.max_active_runs)
+                limits[holder.pipeline_id] = min(known, holder.max_active_runs)
+        return limits
 
     def _is_waiting(self, engine_run_id: str) -> bool:
         return any(asking.engine_run_id == engine_run_id for asking in self._waiting)

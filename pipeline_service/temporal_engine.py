@@ -25,8 +25,9 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from common.errors import Unavailable
+from common.errors import PipelineBusy, Unavailable
 from pipeline_service.engine import ActiveRun, Execution, Queue, Started
+from pipeline_service.fairness import raw_turn_of
 from pipeline_service.gate_messages import WaitingRuns
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
@@ -65,6 +66,7 @@ class TemporalEngine:
             workflow_id_reuse_policy=WorkflowIdReusePolicy.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
             # An attached id is one more event in the run's history, so only for calls that may be repeated with it.
             on_conflict_options=OnConflictOptions(attach_request_id=start_id is not None),
+            priority=raw_turn_of(plan.header.tenant_id),
         )
         request.input.payloads.append(await encode(self._client, plan))
         request.memo.fields[HEADER_MEMO].CopyFrom(await encode(self._client, plan.header))
@@ -75,6 +77,8 @@ class TemporalEngine:
             )
         if not response.started:
             joined = await self._describe(workflow_id, response.run_id)
+            if joined is not None and not plan.is_asked_again_by(joined.run):
+                return await self._start_after(joined, plan, start_id)
             state = joined.run.state if joined is not None else state
         return Started(
             pipeline_logging_id_for(workflow_id, response.run_id),
@@ -83,9 +87,42 @@ class TemporalEngine:
             already_running=not response.started,
         )
 
+    async def _start_after(self, other: Execution, plan: Plan, start_id: str | None) -> Started:
+        """Start where the engine answered with a run of other work: one that is in the way or, under an id that was attached to it when it
+        was, one that has ended since and that the engine gives back for ever. The next id follows from both, for whoever repeats this."""
+        if not other.run.state.status.is_terminal:
+            busy = other.run.pipeline_logging_id
+            raise PipelineBusy(
+                f"The template is exclusive, and its run {busy} is active: call again once it has ended", busy
+            )
+        next_id = start_id and str(uuid.uuid5(uuid.UUID(start_id), other.engine_run_id))
+        return await self.start(other.workflow_id, plan, start_id=next_id)
+
     async def describe(self, workflow_id: str) -> Execution | None:
         """See RunEngine."""
         return await self._describe(workflow_id)
+
+    async def find(self, workflow_id: str, pipeline_logging_id: str) -> Execution | None:
+        """See RunEngine."""
+        latest = await self._describe(workflow_id)
+        if latest is None or latest.run.pipeline_logging_id == pipeline_logging_id:
+            return latest
+        if latest.run.header.work_id == workflow_id:
+            return None
+        async for info in self._executions(workflow_id):
+            if pipeline_logging_id_for(workflow_id, info.execution.run_id) == pipeline_logging_id:
+                return await self._describe(workflow_id, info.execution.run_id)
+        return None
+
+    async def latest_of(self, workflow_id: str, work_id: str) -> Execution | None:
+        """See RunEngine."""
+        latest = await self._describe(workflow_id)
+        if latest is None or latest.run.header.work_id == work_id:
+            return latest
+        async for info in self._executions(workflow_id):  # the latest first
+            if await self._work_of(info) == work_id:
+                return await self._describe(workflow_id, info.execution.run_id)
+        return None
 
     async def plan_of(self, execution: Execution) -> Plan | None:
         """See RunEngine."""
@@ -106,20 +143,19 @@ class TemporalEngine:
         [payload] = page.history.events[0].workflow_execution_started_event_attributes.input.payloads
         return await decode(self._client, payload, Plan)
 
-    async def earliest_alive_at(self, workflow_id: str, moment: datetime) -> Execution | None:
+    async def earliest_alive_at(self, workflow_id: str, work_id: str, moment: datetime) -> Execution | None:
         """See RunEngine. Only where the latest execution began after `moment` are earlier ones listed, which lags by milliseconds."""
         latest = await self._info(workflow_id)
         if latest is None or (latest.HasField("close_time") and _utc(latest.close_time.ToDatetime()) < moment):
             return None
-        earliest = latest
+        alive = [latest]
         if _utc(latest.start_time.ToDatetime()) >= moment:
-            query = f"WorkflowId = '{workflow_id}' AND CloseTime >= '{moment.isoformat()}'"
-            request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=query)
-            async with engine_call():
-                listed = await self._client.workflow_service.list_workflow_executions(
-                    request, retry=True, timeout=CALL_TIMEOUT
-                )
-            earliest = min([latest, *listed.executions], key=lambda info: info.start_time.ToDatetime())
+            ended_since = self._executions(workflow_id, f"CloseTime >= '{moment.isoformat()}'")
+            alive += [info async for info in ended_since if info.execution.run_id != latest.execution.run_id]
+        wanted = [info for info in alive if await self._work_of(info) == work_id]
+        if not wanted:
+            return None
+        earliest = min(wanted, key=lambda info: info.start_time.ToDatetime())
         return await self._describe(workflow_id, earliest.execution.run_id)
 
     async def active(self, tenant_id: str) -> list[ActiveRun]:
@@ -203,6 +239,24 @@ class TemporalEngine:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
+
+    async def _executions(self, workflow_id: str, condition: str = "") -> AsyncGenerator[WorkflowExecutionInfo]:
+        """The executions of a workflow that the engine lists, the latest first. The listing lags behind by a moment."""
+        query = f"WorkflowId = '{workflow_id}'{condition and f' AND {condition}'}"
+        request = ListWorkflowExecutionsRequest(namespace=self._client.namespace, query=query)
+        while True:
+            async with engine_call():
+                listed = await self._client.workflow_service.list_workflow_executions(
+                    request, retry=True, timeout=CALL_TIMEOUT
+                )
+            for info in listed.executions:
+                yield info
+            if not listed.next_page_token:
+                return
+            request.next_page_token = listed.next_page_token
+
+    async def _work_of(self, info: WorkflowExecutionInfo) -> str:
+        return (await decode(self._client, info.memo.fields[HEADER_MEMO], RunHeader)).work_id
 
     async def _describe(self, workflow_id: str, engine_run_id: str = "") -> Execution | None:
         answer = await self._answer(workflow_id, engine_run_id)

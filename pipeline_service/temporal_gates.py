@@ -5,6 +5,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each
+from pipeline_service.fairness import turn_of
 from pipeline_service.gate_messages import Asking, GateState, Knock
 from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
@@ -38,6 +39,7 @@ class TemporalGates:
                 task_queue=self._task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                priority=turn_of(state.tenant_id),
                 start_signal=knock.signal,
                 start_signal_args=[knock.asking],
                 rpc_timeout=CALL_TIMEOUT,

@@ -9,7 +9,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each
 from pipeline_service.engine import Started
-from pipeline_service.request_record import Opened, RequestRecord
+from pipeline_service.fairness import turn_of
+from pipeline_service.request_record import Opened, RequestRecord, tenant_of
 from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call, running
 from pipeline_service.temporal_names import ANSWER_MEMO, BIND_SIGNAL, REQUEST_MEMO, REQUEST_WORKFLOW
 
@@ -18,10 +19,11 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """The memo of a record, from its opening."""
+    """The memo of a record, from its opening. Those of earlier releases have no `work_id`: their workflow had it as its own."""
 
     digest: str
     run_workflow_id: str
+    work_id: str = ""
 
 
 class TemporalRequests:
@@ -44,9 +46,10 @@ class TemporalRequests:
             return None
         request = await description.memo_value(REQUEST_MEMO, type_hint=_Request)
         answer = await description.memo_value(ANSWER_MEMO, None, type_hint=Started)
-        return RequestRecord(request.digest, request.run_workflow_id, description.start_time, answer)
+        work_id = request.work_id or request.run_workflow_id
+        return RequestRecord(request.digest, request.run_workflow_id, work_id, description.start_time, answer)
 
-    async def open(self, key: str, *, request_digest: str, run_workflow_id: str) -> Opened:
+    async def open(self, key: str, *, request_digest: str, run_workflow_id: str, work_id: str) -> Opened:
         """See RequestLedger."""
         try:
             async with engine_call():
@@ -56,7 +59,8 @@ class TemporalRequests:
                     task_queue=self._task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    memo={REQUEST_MEMO: _Request(request_digest, run_workflow_id)},
+                    priority=turn_of(tenant_of(key)),
+                    memo={REQUEST_MEMO: _Request(request_digest, run_workflow_id, work_id)},
                     rpc_timeout=CALL_TIMEOUT,
                 )
         except WorkflowAlreadyStartedError as error:

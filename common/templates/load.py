@@ -54,6 +54,7 @@ def load_template(content: bytes, key: TemplateName) -> Template:
         parameters=specs,
         destinations=_destinations(source, model),
         sources=frozenset(sources),
+        exclusive=model.exclusive,
     )
 
 

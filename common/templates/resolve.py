@@ -59,6 +59,7 @@ def resolve(
         steps=steps,
         timeout_seconds=file.timeout,
         max_active_runs=file.max_active_runs,
+        exclusive=file.exclusive,
     )
 
 

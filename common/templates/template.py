@@ -118,8 +118,16 @@ class TemplateFile(Strict):
     """How long a run may take, from its first step on, at most 24h; without limit where nothing is said."""
     max_active_runs: int | None = Field(None, ge=1, le=1000)
     """How many of its runs a tenant may have active at once, where that is fewer than the server allows; the others wait, PENDING."""
+    exclusive: bool = Field(False, strict=True)
+    """Whether a tenant may have one active run of it and no other: with other parameters another is refused, PIPELINE_BUSY."""
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
     """What a run does. Steps that do not wait for each other run at the same time."""
+
+    @model_validator(mode="after")
+    def _one_is_one(self) -> Self:
+        if self.exclusive and self.max_active_runs is not None:
+            raise ValueError("an exclusive template has one active run: it takes no max_active_runs")
+        return self
 
 
 class TemplateName(NamedTuple):
@@ -138,7 +146,7 @@ class Template:
     """A template that loads. `data` is its file with the placeholders in place; `digest` the file's SHA-256, in hex.
 
     `description` and `parameters` are as the file has them. `destinations` are the tables that it publishes, each with its partition
-    column or None; `sources` the names of the sources that it reads.
+    column or None; `sources` the names of the sources that it reads; `exclusive` as TemplateFile has it.
     """
 
     name: TemplateName
@@ -148,3 +156,4 @@ class Template:
     parameters: Mapping[str, ParameterSpec]
     destinations: Mapping[str, str | None]
     sources: frozenset[str]
+    exclusive: bool = False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import pytest
 
 from common.warehouse.warehouse import TableRef, Warehouse
@@ -16,12 +17,23 @@ from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
 from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.pipeline_stack import DAY, TEMPLATES, PipelineStack, configs_with, pipeline_stack
-from tests.rpc.statuses import refused
+from tests.rpc.statuses import Refusal, refusal_of, refused
 from tests.rpc.tenant_stack import tenant_stack
 from tests.warehouses import LocalServer
 
 CALLERS = 64
 WATCHERS = 64
+SINGLE = """
+description: One run at a time
+exclusive: true
+parameters:
+  date: {type: date, required: true}
+steps:
+  - id: load
+    type: query
+    sql: SELECT * FROM `{source.export}` WHERE day = @date
+    destination: {table: cost, write: replace_partition, partition: {column: day, value: "{date}"}, clustering: [service]}
+"""
 RECORDED_PER_RUN = {"pipeline_runs": 1, "step_logs": 2, "dq_results": 4}
 
 
@@ -54,7 +66,8 @@ async def replicas(local_server: LocalServer, temporal_address: str, tmp_path: P
         held = HeldWarehouse(warehouse)
         adapter = cast("Warehouse", held)
         tenants = await stack.enter_async_context(tenant_stack(tmp_path, adapter))
-        options = {"configs_dir": configs_with(tmp_path, TEMPLATES), "temporal_task_queue": uuid.uuid4().hex}
+        templates = {**TEMPLATES, "single": SINGLE}
+        options = {"configs_dir": configs_with(tmp_path, templates), "temporal_task_queue": uuid.uuid4().hex}
         opened = [pipeline_stack(tmp_path, adapter, tenants, temporal_address, **options) for _ in range(2)]
         yield Replicas([await stack.enter_async_context(one) for one in opened], held)
         held.release()
@@ -141,3 +154,40 @@ async def test_many_watchers_on_both_replicas_see_one_run_to_its_end(replicas: R
     ends = await asyncio.gather(*watching)
     assert all(end == ends[0] for end in ends)
     assert ends[0].status == run_pb2.Run.COMPLETE
+
+
+async def test_sixty_four_callers_of_an_exclusive_template_get_one_run_or_are_told_of_it(replicas: Replicas) -> None:
+    first, second = replicas.stacks
+    tenant_id, key = await first.onboard()
+    request_ids = [str(uuid.uuid4()) for _ in range(CALLERS)]
+    days = [(DAY, "2025-11-16")[number // 2 % 2] for number in range(CALLERS)]
+
+    async def call(number: int) -> str | Refusal:
+        fields = {"date": days[number], "request_id": request_ids[number] if number % 4 else ""}
+        while True:
+            try:
+                started = await replicas.stacks[number % 2].start(tenant_id, key, "single", **fields)
+                return started.pipeline_logging_id
+            except grpc.aio.AioRpcError as error:
+                refusal = refusal_of(error)
+                if refusal.code != "UNAVAILABLE":  # of a busy machine's engine: the same call is to be made again
+                    return refusal
+
+    replicas.warehouse.hold()
+    answers = await asyncio.gather(*map(call, range(CALLERS)))
+    (run_id,) = {answer for answer in answers if isinstance(answer, str)}
+    (day,) = {day for day, answer in zip(days, answers, strict=True) if isinstance(answer, str)}
+    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert len(refusals) == CALLERS // 2
+    assert {(refusal.code, refusal.reason) for refusal in refusals} == {("ABORTED", "PIPELINE_BUSY")}
+    assert all(refusal.metadata == {"pipeline_logging_id": run_id} for refusal in refusals)
+    assert all(f"its run {run_id} is active".encode() in refusal.wire for refusal in refusals)
+    replicas.warehouse.release()
+    assert (await second.end_of(key, run_id)).parameters == {"date": day}
+
+    other = next(number for number in range(CALLERS) if days[number] != day and number % 4)
+    (again, same) = await call(other), await call(other)
+    assert isinstance(again, str)
+    assert same == again != run_id, "a refusal is no answer to a request id"
+    assert (await first.end_of(key, again)).status == run_pb2.Run.COMPLETE
+    assert len(await first.warehouse.list_rows(TableRef(tenant_id, "pipeline_runs"))) == 2

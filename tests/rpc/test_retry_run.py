@@ -11,7 +11,7 @@ import pytest
 from common.warehouse.warehouse import QueryJob, Statement, TableRef, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
-from tests.rpc.pipeline_stack import TEMPLATES, PipelineStack, configs_with, pipeline_stack
+from tests.rpc.pipeline_stack import DAY, TEMPLATES, PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 
@@ -38,7 +38,8 @@ steps:
 
 @pytest.fixture
 def configs_dir(tmp_path: Path) -> Path:
-    return configs_with(tmp_path, {"resumable": RESUMABLE, "list": TEMPLATES["list"]})
+    single = RESUMABLE.replace("parameters:", "exclusive: true\nparameters:").replace("min: 4", "min: 3")
+    return configs_with(tmp_path, {"resumable": RESUMABLE, "single": single, "list": TEMPLATES["list"]})
 
 
 @pytest.fixture
@@ -67,7 +68,11 @@ async def refusal(stack: PipelineStack, key: Any, run_id: str) -> tuple[str, str
 async def mend(stack: PipelineStack, tenant_id: str) -> None:
     """Give the tenant's source more rows."""
     source = TableRef(f"export_{tenant_id}", "rows")
-    job = QueryJob(f"mend-{uuid.uuid4()}", Statement(f"INSERT INTO `{source}` SELECT * FROM `{source}`"))
+    await _statement(stack, f"INSERT INTO `{source}` SELECT * FROM `{source}`")
+
+
+async def _statement(stack: PipelineStack, sql: str) -> None:
+    job = QueryJob(f"mend-{uuid.uuid4()}", Statement(sql))
     await stack.warehouse.submit(job)
     await stack.warehouse.wait(job.job_id, timeout_seconds=60)
 
@@ -142,3 +147,21 @@ async def test_only_the_latest_run_that_did_not_come_to_its_good_end_can_be_retr
     await mend(stack, tenant_id)
     again = await stack.end_of(key, (await retry(stack, key, later.pipeline_logging_id)).pipeline_logging_id)
     assert (again.status, again.retry_of) == (run_pb2.Run.COMPLETE, later.pipeline_logging_id)
+
+
+async def test_a_failed_day_of_an_exclusive_template_is_retried_after_later_days_ran(stack: PipelineStack) -> None:
+    tenant_id, key = await stack.onboard()
+    source = TableRef(f"export_{tenant_id}", "rows")
+    await _statement(stack, f"DELETE FROM `{source}` WHERE service = 'storage'")
+    failed_run = await stack.run(tenant_id, key, "single")
+    assert failed_run.status == run_pb2.Run.FAILED, failed_run
+    await mend(stack, tenant_id)
+    later = await stack.run(tenant_id, key, "single", date="2025-11-16")
+    assert later.status == run_pb2.Run.COMPLETE, later
+    get = pb2.GetRunRequest(pipeline_logging_id=failed_run.pipeline_logging_id)
+    assert await stack.stub.GetRun(get, metadata=key, timeout=20) == failed_run
+    retried = await stack.end_of(key, (await retry(stack, key, failed_run.pipeline_logging_id)).pipeline_logging_id)
+    assert (retried.status, retried.retry_of) == (run_pb2.Run.COMPLETE, failed_run.pipeline_logging_id)
+    assert dict(retried.parameters) == {"date": DAY}
+    template = pb2.GetTemplateRequest(provider="gcp", domain="test", template_name="single")
+    assert (await stack.stub.GetTemplate(template, metadata=key, timeout=20)).exclusive

@@ -24,9 +24,9 @@ from pipeline_service.gate_messages import Limits
 from pipeline_service.plan import Plan
 from pipeline_service.price import Price
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
-from pipeline_service.request_record import Requests
+from pipeline_service.request_record import Opened, Requests
 from pipeline_service.run import Run
-from pipeline_service.run_id import workflow_id_for, workflow_id_of
+from pipeline_service.run_id import workflow_id_of
 from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.conditions import Conditions
@@ -107,11 +107,17 @@ class Lab:
 
     async def start(self, plan: Plan) -> Started:
         """Start or join, without a request id."""
-        return await self.engine.start(self.workflow_id(plan), plan)
+        return await self.engine.start(plan.workflow_id, plan)
 
     def workflow_id(self, plan: Plan) -> str:
         """The plan's workflow."""
-        return workflow_id_for(self.tenant_id, plan.header.pipeline_id, plan.header.parameters)
+        return plan.workflow_id
+
+    async def open_record(self, key: str, digest: str, plan: Plan) -> Opened:
+        """Open the record of a request for this plan, as a call does that gets no further."""
+        return await self.ledger.open(
+            key, request_digest=digest, run_workflow_id=plan.workflow_id, work_id=plan.header.work_id
+        )
 
     async def execution(self, pipeline_logging_id: str) -> Execution:
         """The run, which must be the latest of its workflow."""

@@ -43,7 +43,7 @@ def dq_step(
     return ResolvedStep("verify", "dq", after, 30.0, 3, None, checked, checks)
 
 
-def plan(tenant_id: str, *steps: ResolvedStep, **parameters: str) -> Plan:
+def plan(tenant_id: str, *steps: ResolvedStep, exclusive: bool = False, **parameters: str) -> Plan:
     """The plan of a template with these steps."""
     resolved = ResolvedTemplate(
         pipeline_id=f"{tenant_id}-gcp-cost-bill",
@@ -51,6 +51,7 @@ def plan(tenant_id: str, *steps: ResolvedStep, **parameters: str) -> Plan:
         digest="0" * 64,
         parameters=tuple(sorted(({"date": DAY.isoformat()} | parameters).items())),
         steps=steps or (query_step(tenant_id),),
+        exclusive=exclusive,
     )
     return Plan.of(resolved, trigger_by="test", principal="key")
 

@@ -128,3 +128,17 @@ def test_no_limit_is_ever_broken_and_nobody_is_forgotten() -> None:
             done += 1
     assert not waiting
     assert not slots.holders
+
+
+def test_a_run_that_tolerates_no_other_waits_for_those_of_its_template_and_none_passes_it_then() -> None:
+    slots = Slots(Limits(per_tenant=9, per_template=2))
+    slots.enter(asking(1))
+    assert served(slots) == [1]
+    slots.enter(asking(2, max_active_runs=1))
+    assert served(slots) == [], "the template was not exclusive as the first was accepted"
+    slots.leave("000001")
+    slots.enter(asking(3))
+    assert served(slots) == [2]
+    assert served(slots) == [], "nor is it any more for the third, which the second does not know of"
+    slots.leave("000002")
+    assert served(slots) == [3]

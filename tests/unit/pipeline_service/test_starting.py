@@ -91,7 +91,7 @@ async def test_a_request_id_used_for_another_request_is_refused(lab: Lab, key: s
 
 async def test_a_crash_before_the_run_was_started_starts_it_once(lab: Lab, key: str) -> None:
     the_plan = plan(lab.tenant_id)
-    await lab.ledger.open(key, request_digest=DIGEST, run_workflow_id=lab.workflow_id(the_plan))
+    await lab.open_record(key, DIGEST, the_plan)
     async with lab.worker():
         first = await ask(lab, key, the_plan)
         assert not first.already_running
@@ -102,7 +102,7 @@ async def test_a_crash_before_the_run_was_started_starts_it_once(lab: Lab, key: 
 
 async def test_a_crash_after_the_run_was_started_leads_back_to_it_even_once_another_ran(lab: Lab, key: str) -> None:
     the_plan = plan(lab.tenant_id)
-    await lab.ledger.open(key, request_digest=DIGEST, run_workflow_id=lab.workflow_id(the_plan))
+    await lab.open_record(key, DIGEST, the_plan)
     async with lab.worker():
         first = await lab.run(the_plan)
         await lab.run(the_plan)
@@ -115,7 +115,7 @@ async def test_a_crash_after_the_run_was_started_leads_back_to_it_even_once_anot
 async def test_a_crash_after_joining_leads_back_to_the_run_that_was_joined(lab: Lab, key: str) -> None:
     the_plan = plan(lab.tenant_id)
     running = await lab.start(the_plan)
-    await lab.ledger.open(key, request_digest=DIGEST, run_workflow_id=lab.workflow_id(the_plan))
+    await lab.open_record(key, DIGEST, the_plan)
     async with lab.worker():
         await lab.end_of(running)
         await lab.run(the_plan)
@@ -150,7 +150,7 @@ async def test_a_first_call_that_stalls_and_its_repeat_get_one_run(lab: Lab, key
     the_plan = plan(lab.tenant_id)
     workflow_id = lab.workflow_id(the_plan)
     running = await lab.start(the_plan)  # somebody else's, which ends before the first call comes to start or join
-    opened = await lab.ledger.open(key, request_digest=DIGEST, run_workflow_id=workflow_id)
+    opened = await lab.open_record(key, DIGEST, the_plan)
     async with lab.worker():
         await lab.end_of(running)
         repeat = await ask(lab, key, the_plan)

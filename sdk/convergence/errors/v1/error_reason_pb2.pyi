@@ -110,6 +110,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
     """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
+    PIPELINE_BUSY: _ErrorReason.ValueType  # 72
+    """ABORTED. The template is exclusive, and another run of it is active for the tenant; metadata `pipeline_logging_id` names that run. Nothing
+    was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+    """
     RATE_LIMITED: _ErrorReason.ValueType  # 81
     """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
     `tenant`), and RetryInfo after how long one more call is let in. Nothing was done.
@@ -208,6 +212,10 @@ ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
 """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71
 """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
+PIPELINE_BUSY: ErrorReason.ValueType  # 72
+"""ABORTED. The template is exclusive, and another run of it is active for the tenant; metadata `pipeline_logging_id` names that run. Nothing
+was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+"""
 RATE_LIMITED: ErrorReason.ValueType  # 81
 """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
 `tenant`), and RetryInfo after how long one more call is let in. Nothing was done.

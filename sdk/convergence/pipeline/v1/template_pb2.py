@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&convergence/pipeline/v1/template.proto\x12\x17\x63onvergence.pipeline.v1\"\xc1\x02\n\x08Template\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x15\n\rtemplate_name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32\'.convergence.pipeline.v1.Template.State\x12>\n\nparameters\x18\x06 \x03(\x0b\x32*.convergence.pipeline.v1.TemplateParameter\x12\x1a\n\x12\x64\x65stination_tables\x18\x07 \x03(\t\x12\x10\n\x08problems\x18\x08 \x03(\t\"A\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\t\n\x05VALID\x10\x01\x12\t\n\x05STALE\x10\x02\x12\x0b\n\x07INVALID\x10\x03\"\xbc\x01\n\x11TemplateParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x0e\n\x06values\x18\x06 \x03(\t\x12\x0b\n\x03min\x18\x07 \x01(\t\x12\x0b\n\x03max\x18\x08 \x01(\t\x12\x0f\n\x07pattern\x18\t \x01(\t\x12\x12\n\nmax_length\x18\n \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&convergence/pipeline/v1/template.proto\x12\x17\x63onvergence.pipeline.v1\"\xd4\x02\n\x08Template\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x15\n\rtemplate_name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32\'.convergence.pipeline.v1.Template.State\x12>\n\nparameters\x18\x06 \x03(\x0b\x32*.convergence.pipeline.v1.TemplateParameter\x12\x1a\n\x12\x64\x65stination_tables\x18\x07 \x03(\t\x12\x10\n\x08problems\x18\x08 \x03(\t\x12\x11\n\texclusive\x18\t \x01(\x08\"A\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\t\n\x05VALID\x10\x01\x12\t\n\x05STALE\x10\x02\x12\x0b\n\x07INVALID\x10\x03\"\xbc\x01\n\x11TemplateParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x0e\n\x06values\x18\x06 \x03(\t\x12\x0b\n\x03min\x18\x07 \x01(\t\x12\x0b\n\x03max\x18\x08 \x01(\t\x12\x0f\n\x07pattern\x18\t \x01(\t\x12\x12\n\nmax_length\x18\n \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,9 +32,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'convergence.pipeline.v1.tem
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TEMPLATE']._serialized_start=68
-  _globals['_TEMPLATE']._serialized_end=389
-  _globals['_TEMPLATE_STATE']._serialized_start=324
-  _globals['_TEMPLATE_STATE']._serialized_end=389
-  _globals['_TEMPLATEPARAMETER']._serialized_start=392
-  _globals['_TEMPLATEPARAMETER']._serialized_end=580
+  _globals['_TEMPLATE']._serialized_end=408
+  _globals['_TEMPLATE_STATE']._serialized_start=343
+  _globals['_TEMPLATE_STATE']._serialized_end=408
+  _globals['_TEMPLATEPARAMETER']._serialized_start=411
+  _globals['_TEMPLATEPARAMETER']._serialized_end=599
 # @@protoc_insertion_point(module_scope)

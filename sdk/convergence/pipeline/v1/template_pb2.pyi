@@ -60,6 +60,7 @@ class Template(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     DESTINATION_TABLES_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """First folder of its path, for example `gcp`."""
     domain: _builtins.str
@@ -70,6 +71,10 @@ class Template(_message.Message):
     """What it does, placeholders unresolved."""
     state: Global___Template.State.ValueType
     """Whether it can be run."""
+    exclusive: _builtins.bool
+    """Whether a tenant may have one active run of it and no other: while one is active, a request with other parameters is ABORTED,
+    PIPELINE_BUSY.
+    """
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___TemplateParameter]:
         """The parameters that it takes."""
@@ -93,10 +98,11 @@ class Template(_message.Message):
         parameters: _abc.Iterable[Global___TemplateParameter] | None = ...,
         destination_tables: _abc.Iterable[_builtins.str] | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
+        exclusive: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "destination_tables", b"destination_tables", "domain", b"domain", "parameters", b"parameters", "problems", b"problems", "provider", b"provider", "state", b"state", "template_name", b"template_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "destination_tables", b"destination_tables", "domain", b"domain", "exclusive", b"exclusive", "parameters", b"parameters", "problems", b"problems", "provider", b"provider", "state", b"state", "template_name", b"template_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

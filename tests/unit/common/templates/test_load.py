@@ -265,7 +265,14 @@ def test_content_that_is_no_template_is_a_problem_and_no_crash(content: bytes, l
 
 def test_the_language_has_a_json_schema() -> None:
     schema = TemplateFile.model_json_schema()
-    assert set(schema["properties"]) == {"description", "max_active_runs", "parameters", "steps", "timeout"}
+    assert set(schema["properties"]) == {
+        "description",
+        "exclusive",
+        "max_active_runs",
+        "parameters",
+        "steps",
+        "timeout",
+    }
     assert json.dumps(schema)
 
 
