@@ -27,12 +27,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from common.errors import PipelineBusy, Unavailable
 from pipeline_service.engine import ActiveRun, Execution, Queue, Started
-from pipeline_service.fairness import raw_turn_of
 from pipeline_service.gate_messages import WaitingRuns
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running
+from pipeline_service.temporal_fairness import raw_turn_of
 from pipeline_service.temporal_names import HEADER_MEMO, QUEUE_MEMO, RUN_WORKFLOW, STATE_MEMO, STEP_ACTIVITY, gate_id
 
 _LONG_POLL = timedelta(seconds=30)

@@ -5,11 +5,11 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each
-from pipeline_service.fairness import turn_of
 from pipeline_service.gate_messages import Asking, GateState, Knock
 from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running
+from pipeline_service.temporal_fairness import turn_of
 from pipeline_service.temporal_names import GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, gate_id
 
 _AT_ONCE = 16

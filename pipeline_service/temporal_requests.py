@@ -9,9 +9,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each
 from pipeline_service.engine import Started
-from pipeline_service.fairness import turn_of
 from pipeline_service.request_record import Opened, RequestRecord, tenant_of
 from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call, running
+from pipeline_service.temporal_fairness import turn_of
 from pipeline_service.temporal_names import ANSWER_MEMO, BIND_SIGNAL, REQUEST_MEMO, REQUEST_WORKFLOW
 
 _AT_ONCE = 16
