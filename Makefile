@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := common tenant_service pipeline_service local_stack tests bench
+SOURCES := common tenant_service pipeline_service gateway local_stack tests bench
 PROTOS = $(shell cd protos && find convergence -name '*.proto' | LC_ALL=C sort)
 PROTOS_WITH_SERVICES = $(filter %_service.proto,$(PROTOS))
 # Google's own .proto files, as googleapis-common-protos carries them.

@@ -13,7 +13,15 @@ import time
 CAPACITY_LINES = 10_000
 FLUSH_SECONDS = 1.0
 """How long `close` waits for a reader."""
-COLORS = {"supervisor": 1, "warehouse": 36, "kms": 35, "temporal": 34, "tenant_service": 32, "pipeline_service": 33}
+COLORS = {
+    "supervisor": 1,
+    "warehouse": 36,
+    "kms": 35,
+    "temporal": 34,
+    "tenant_service": 32,
+    "pipeline_service": 33,
+    "gateway": 31,
+}
 WIDTH = max(map(len, COLORS))
 
 

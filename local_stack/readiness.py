@@ -27,6 +27,25 @@ def listens(port: int) -> Probe:
     return probe
 
 
+def answers(port: int, path: str) -> Probe:
+    """The part answers `GET path` with 200, over HTTP/1.1."""
+
+    async def probe() -> bool:
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                reader, writer = await asyncio.open_connection(HOST, port)
+                try:
+                    writer.write(f"GET {path} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n".encode())
+                    status = await reader.readline()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError):
+            return False
+        return status.split()[1:2] == [b"200"]
+
+    return probe
+
+
 def serves(port: int, service: str = "") -> Probe:
     """The part's gRPC health check answers SERVING for `service`; the empty name means the server as a whole."""
     accepts = listens(port)

@@ -28,6 +28,8 @@ class LocalStackSettings(BaseSettings):
     """Port of tenant_service."""
     pipeline_port: Port = 50052
     """Port of pipeline_service."""
+    gateway_port: Port = 8080
+    """Port of the gateway: REST and gRPC, of both services."""
     warehouse_port: Port = 0
     """Port of the warehouse server, which only the services call."""
     kms_port: Port = 0

@@ -5,6 +5,7 @@ warehouse_token  kms_token       what the local servers ask of their callers
 run/{name}.pid                   one per server process, and supervisor.pid
 log/{name}.log                   what each process prints
 data/{warehouse,kms,temporal}/   what survives
+data/gateway/                    the gateway's configuration, written at each start
 """
 
 import os
@@ -68,7 +69,12 @@ class State:
     def prepare(self) -> None:
         """Make what is missing and mend modes. Raises StackError where the folder is unusable or another user's."""
         try:
-            for folder in (self.root, self.run, self.log, *map(self.data, ("", "warehouse", "kms", "temporal"))):
+            for folder in (
+                self.root,
+                self.run,
+                self.log,
+                *map(self.data, ("", "warehouse", "kms", "temporal", "gateway")),
+            ):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.root.stat().st_uid != os.geteuid():
                 raise StackError(f"{self.root} belongs to another user")

@@ -9,7 +9,7 @@ from local_stack import pid_files, ports
 from local_stack.console import Console
 from local_stack.lock import supervisor_lock
 from local_stack.part import Part
-from local_stack.parts import SERVERS, SERVICES, stack_parts
+from local_stack.parts import ADDRESSED, SERVERS, stack_parts
 from local_stack.settings import LocalStackSettings
 from local_stack.state import State
 from local_stack.supervisor import Supervisor
@@ -29,7 +29,7 @@ def up(settings: LocalStackSettings, environ: Mapping[str, str]) -> None:
             pid_files.sweep(state, console.say)
             assigned = ports.assign({name: getattr(settings, _port_setting(name)) for name in SERVERS})
             parts = stack_parts(state, assigned, environ)
-            addresses = " ".join(f"{name}={ports.HOST}:{assigned[name]}" for name in SERVICES)
+            addresses = " ".join(f"{name}={ports.HOST}:{assigned[name]}" for name in ADDRESSED)
             asyncio.run(supervise(parts, state, console, f"ready {addresses}", settings.start_timeout_seconds))
     finally:
         for number in ENDING:  # a signal too many must not change how it ends

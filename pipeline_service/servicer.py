@@ -169,3 +169,4 @@ class PipelineServicer(PipelineServiceServicer):
             async for page in pages:
                 for message in await asyncio.to_thread(list, rows_to_proto(page)):  # a large page takes a second
                     yield message
+        yield pb2.ReadTableResponse(complete=True)

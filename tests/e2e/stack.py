@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,10 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.waiting import eventually
 
-PARTS = ("warehouse", "kms", "temporal", "tenant_service", "pipeline_service")
+PARTS = ("warehouse", "kms", "temporal", "tenant_service", "pipeline_service", "gateway")
 START_SECONDS = 90.0
 STOP_SECONDS = 40.0
-ANY_PORT = ("--tenant-port=0", "--pipeline-port=0")
+ANY_PORT = ("--tenant-port=0", "--pipeline-port=0", "--gateway-port=0")
 
 
 class Up:
@@ -125,3 +127,12 @@ def is_serving(address: str) -> bool:
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def is_open(address: str) -> bool:
+    """Whether the gateway has a healthy replica of both services."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

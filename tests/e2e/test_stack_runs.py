@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import PARTS, Up, is_alive, is_serving
+from local_stack.parts import SERVICES
+from tests.e2e.stack import PARTS, Up, is_alive, is_open, is_serving
 from tests.waiting import eventually
 
 
@@ -20,10 +21,11 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield up
 
 
-def test_ready_means_that_both_services_answer_serving(up: Up) -> None:
+def test_ready_means_that_both_services_answer_serving_and_the_gateway_finds_them(up: Up) -> None:
     addresses = up.until_ready()
-    assert set(addresses) == {"tenant_service", "pipeline_service"}
-    assert all(is_serving(address) for address in addresses.values())
+    assert set(addresses) == {"tenant_service", "pipeline_service", "gateway"}
+    assert all(is_serving(addresses[name]) for name in SERVICES)
+    assert is_open(addresses["gateway"])
 
 
 def test_pid_files_name_the_servers_themselves(up: Up) -> None:
@@ -35,7 +37,8 @@ def test_pid_files_name_the_servers_themselves(up: Up) -> None:
     for name in ("warehouse", "kms"):
         assert f"-m local_stack.{name}" in commands[name]
     assert "temporal server start-dev" in commands["temporal"]
-    assert Path(f"/proc/{up.pid('temporal')}/exe").readlink().name == "temporal"
+    for name, program in {"temporal": "temporal", "gateway": "envoy"}.items():
+        assert Path(f"/proc/{up.pid(name)}/exe").readlink().name == program
 
 
 def test_state_is_for_one_user_and_the_admin_key_has_its_shape(up: Up) -> None:
@@ -62,7 +65,8 @@ def test_killed_part_is_restarted_within_two_seconds_and_the_services_serve_agai
     eventually(lambda: up.pid(name) != before and is_alive(up.pid(name)), 2.0, f"{name} has a new process")
     up.until_said(rf"supervisor +\| {name} \(pid {before}\) was killed by SIGKILL: starting it again")
     up.until_said(rf"supervisor +\| {name} \(pid {up.pid(name)}\) is back")
-    eventually(lambda: all(map(is_serving, addresses.values())), 10.0, "both services serve again")
+    eventually(lambda: all(is_serving(addresses[name]) for name in SERVICES), 10.0, "both services serve again")
+    eventually(lambda: is_open(addresses["gateway"]), 10.0, "the gateway finds both again")
 
 
 def test_second_stack_on_the_same_folder_is_refused_at_once_and_harms_nothing(up: Up) -> None:

@@ -71,7 +71,7 @@ def test_port_in_use_is_named_before_anything_starts(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with Up(tmp_path / ".local", "--tenant-port=0", f"--pipeline-port={port}") as up:
+        with Up(tmp_path / ".local", "--tenant-port=0", f"--pipeline-port={port}", "--gateway-port=0") as up:
             assert up.wait() == 1
             assert f"port {port} (pipeline_service) is in use on 127.0.0.1" in up.output
     assert list((tmp_path / ".local" / "log").iterdir()) == []

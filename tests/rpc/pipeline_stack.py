@@ -133,10 +133,12 @@ class PipelineStack:
         return answer
 
     async def rows(self, tenant_id: str, key: Any, table: str = "cost", **fields: Any) -> list[dict[str, Any]]:
-        """The rows of a published table, as they come."""
+        """The rows of a published table, as they come. The last message of the stream, and no other, says that it is whole."""
         request = pb2.ReadTableRequest(tenant_id=tenant_id, table=table, **fields)
-        stream = self.stub.ReadTable(request, metadata=key, timeout=30)
-        return [dict(row.items()) async for message in stream for row in message.rows]
+        messages = [message async for message in self.stub.ReadTable(request, metadata=key, timeout=30)]
+        assert [message.complete for message in messages] == [False] * (len(messages) - 1) + [True]
+        assert messages[0].columns, "also where the table has no rows"
+        return [dict(row.items()) for message in messages for row in message.rows]
 
 
 async def onboard(warehouse: Warehouse, tenants: TenantStack, *, export: bool = True) -> tuple[str, Any]:

