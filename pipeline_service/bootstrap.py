@@ -59,6 +59,8 @@ from pipeline_service.watches import Watches
 from pipeline_service.worker import working
 
 SERVICE_NAME = "convergence.pipeline.v1.PipelineService"
+STEPS_SHARE = 0.7
+"""How much of the grace period steps may take to finish: the rest is for handing them back."""
 WATCHES = frozenset({f"/{SERVICE_NAME}/WatchRun"})
 
 
@@ -90,6 +92,7 @@ async def wired(
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
+    endings: list[Callable[[], None]] = []
     async with AsyncExitStack() as stack:
         if settings.role != "worker":
             catalog = await stack.enter_async_context(_watched_catalog(settings.configs_dir))
@@ -104,6 +107,7 @@ async def wired(
                 price=price,
                 settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
             )
+            endings.append(use_cases.watch_run.end)
             services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
         if settings.role != "api":
             activities = _activities(
@@ -114,21 +118,20 @@ async def wired(
                 clock=clock,
                 price=price,
             )
-            await stack.enter_async_context(
-                working(
-                    client,
-                    activities,
-                    GateActivities(
-                        gates=TemporalGates(client, task_queue=settings.temporal_task_queue),
-                        tenants=tenants,
-                        limits=Limits(settings.max_active_runs_per_tenant, settings.max_active_runs_per_template),
-                    ),
-                    task_queue=settings.temporal_task_queue,
-                    max_concurrent_steps=settings.max_concurrent_steps,
-                    grace_seconds=settings.shutdown_grace_seconds,
-                    cached_runs=settings.temporal_cached_runs,
-                )
+            worker = working(
+                client,
+                activities,
+                GateActivities(
+                    gates=TemporalGates(client, task_queue=settings.temporal_task_queue),
+                    tenants=tenants,
+                    limits=Limits(settings.max_active_runs_per_tenant, settings.max_active_runs_per_template),
+                ),
+                task_queue=settings.temporal_task_queue,
+                max_concurrent_steps=settings.max_concurrent_steps,
+                grace_seconds=settings.shutdown_grace_seconds * STEPS_SHARE,
+                cached_runs=settings.temporal_cached_runs,
             )
+            endings.append(await stack.enter_async_context(worker))
         yield Server(
             settings,
             services=services,
@@ -137,6 +140,7 @@ async def wired(
             beside=usage.flushing(),
             clock=clock,
             watches=WATCHES,
+            endings=endings,
         )
 
 

@@ -1,6 +1,7 @@
 """One follower of each watched run in this process, however many callers watch it."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
@@ -11,6 +12,8 @@ from pipeline_service.run import Run, RunStatus
 
 PLACE_SECONDS = 1.0
 """How often it is looked where a run that waits for a slot stands."""
+_RETRY_SECONDS = (0.2, 2.0)
+"""Spread, so that the watchers of a server that stops do not all come to the next one at once."""
 
 
 class Watches:
@@ -21,10 +24,17 @@ class Watches:
         self._engine = engine
         self._placed = placed
         self._followed: dict[str, _Followed] = {}
+        self._ended = False
+
+    def end(self) -> None:
+        """End every watch with Unavailable, those that begin later included: this process stops, and the run goes on."""
+        self._ended = True
+        for followed in self._followed.values():
+            followed.wake()
 
     async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
         """What `RunEngine.changes` yields, and the run at each new place in the queue, shared. Raises Unavailable when the engine goes
-        away. Close it when not read to its end."""
+        away, or the watches are ended. Close it when not read to its end."""
         key = execution.run.pipeline_logging_id
         followed = self._followed.get(key)
         if followed is None:
@@ -39,6 +49,8 @@ class Watches:
                 while position < len(followed.runs):
                     yield followed.runs[position]
                     position += 1
+                if self._ended:
+                    raise _stopping()
                 await followed.wait()
             followed.task.result()
         finally:
@@ -76,7 +88,7 @@ class _Followed:
                     self._add(run)
         finally:
             placing.cancel()
-            self._wake()
+            self.wake()
 
     async def _place(self) -> None:
         """Add the run at each new place, as long as it waits."""
@@ -92,8 +104,14 @@ class _Followed:
 
     def _add(self, run: Run) -> None:
         self.runs.append(run)
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _stopping() -> Unavailable:
+    delay = random.uniform(*_RETRY_SECONDS)  # noqa: S311 - spreads load, guards nothing
+    return Unavailable("The server is stopping; the run goes on and can be watched again", retry_delay_seconds=delay)

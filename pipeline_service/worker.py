@@ -1,6 +1,7 @@
 """The worker of this process, which executes runs, whichever process started them."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -31,10 +32,10 @@ async def working(
     max_concurrent_steps: int,
     grace_seconds: float,
     cached_runs: int = 1000,
-) -> AsyncIterator[None]:
-    """Execute runs meanwhile, keeping `cached_runs` in memory.
+) -> AsyncIterator[Callable[[], None]]:
+    """Execute runs meanwhile, keeping `cached_runs` in memory. What it gives begins the end, which the end of the block waits for.
 
-    At the end steps may finish within the grace period; others go on elsewhere, their jobs untouched.
+    At the end no new steps are taken; those under way may finish within the grace period, others go on elsewhere, their jobs untouched.
     """
     worker = Worker(
         client,
@@ -56,5 +57,7 @@ async def working(
         sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
         graceful_shutdown_timeout=timedelta(seconds=grace_seconds),
     )
+    ending: list[asyncio.Task[None]] = []
     async with worker:  # shut down before the loop ends, which else may abort the interpreter
-        yield
+        yield lambda: ending.append(asyncio.create_task(worker.shutdown()))
+    await asyncio.gather(*ending)

@@ -21,7 +21,7 @@ from common.warehouse.warehouse import Parameter, Statement
 MAX_KEYS = 100_000
 """Keys that are noted between two flushes; they take some 30 MB."""
 _TENANTS_AT_ONCE = 8
-_LAST_FLUSH_SECONDS = 5.0
+_LAST_FLUSH_SECONDS = 3.0
 """How long a server that ends waits for what it has noted to be written."""
 
 _log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from common.clock import Clock
-from common.rpc.access import access_rules, streams_of
+from common.rpc.access import OPEN_SERVICES, access_rules, service_of, streams_of
 from common.rpc.around import AroundInterceptor
 from common.rpc.auth_interceptor import Authenticator, authenticated
 from common.rpc.error_interceptor import errors_to_statuses
@@ -20,6 +20,7 @@ from common.rpc.limits_interceptor import admitted, rate_limited
 from common.rpc.log_interceptor import logged
 from common.rpc.settings import ConnectionSettings, ServerSettings
 from common.rpc.tls import server_credentials
+from common.rpc.under_way import CallsUnderWay
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -28,6 +29,8 @@ _FIRST_PROBE_SECONDS = 0.2
 _MAX_PENDING_CALLS = 10_000
 """Calls that gRPC holds until the loop takes them up: beyond 1,000, its default, it would cancel them without a word why."""
 _CLIENT_PING_SECONDS = 10
+_LAST_WORDS_SECONDS = 0.5
+"""How long before the end of the grace period calls that are not done are ended, so that they still hear why."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,10 +51,11 @@ class Server:
         beside: AbstractAsyncContextManager[None],
         clock: Clock,
         watches: Collection[str] = (),
+        endings: Sequence[Callable[[], None]] = (),
     ) -> None:
         """`services` are those of ours, by the proto's full name, each with what registers it: none for a process that only works.
         `beside` is what goes on from the server's start to its end. `watches` are the full names of methods whose calls wait more than they
-        work.
+        work. `endings` are called once no new calls are taken, to begin the end of what would otherwise go on for ever.
 
         Raises ValueError for a method that does not say who may call it, and for TLS files that do not do.
         """
@@ -59,6 +63,8 @@ class Server:
         self._credentials = server_credentials(settings)
         self._own_names: Sequence[str] = ("", *services)
         self._dependencies = dependencies
+        self._endings = endings
+        self._under_way = CallsUnderWay()
         rules = access_rules(services)
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
@@ -66,6 +72,7 @@ class Server:
             interceptors=[  # the order is ADR 0025's
                 AroundInterceptor(errors_to_statuses),
                 AroundInterceptor(logged),
+                AroundInterceptor(self._under_way.around),
                 AroundInterceptor(admitted(settings, watches=watches, streams=streams_of(services))),
                 AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
                 AroundInterceptor(rate_limited(settings, clock)),
@@ -103,13 +110,26 @@ class Server:
         return self._server.add_secure_port(address, self._credentials)
 
     async def stop(self) -> None:
-        """Say NOT_SERVING, take no new calls, let those under way finish within the grace period."""
+        """Say NOT_SERVING; after the delay take no new calls, and let those under way finish within the grace period.
+
+        Calls that would not end by themselves are ended at once, and what is not done by the end of the grace period then, all with
+        Unavailable.
+        """
         if self._probing is not None:
             self._probing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._probing
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(self._settings.shutdown_grace_seconds)
+        await asyncio.sleep(self._settings.shutdown_delay_seconds)
+        grace_seconds = self._settings.shutdown_grace_seconds
+        stopping = asyncio.create_task(self._server.stop(grace_seconds))
+        await asyncio.sleep(0)  # let it begin: who is ended now must not come back to this server
+        self._under_way.end(lambda method: service_of(method) in OPEN_SERVICES)
+        for begin_to_end in self._endings:
+            begin_to_end()
+        await asyncio.wait({stopping}, timeout=max(0.0, grace_seconds - _LAST_WORDS_SECONDS))
+        self._under_way.end()
+        await stopping
         await self._exit.aclose()
 
     async def _probe_for_ever(self) -> None:

@@ -74,7 +74,9 @@ class ServerSettings(LimitSettings, ConnectionSettings):
     reflection: bool = False
     """Whether the server describes its methods to anybody (gRPC reflection)."""
     shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=600)
-    """How long calls under way may take to finish after SIGTERM, in seconds."""
+    """How long calls under way may take to finish after SIGTERM, in seconds. By then steps of runs are handed back, too."""
+    shutdown_delay_seconds: float = Field(default=0.0, ge=0, le=600)
+    """How long after SIGTERM, when health says NOT_SERVING already, new calls are still taken: for balancers that look now and then."""
 
     @field_validator("tls_key_file")
     @classmethod
