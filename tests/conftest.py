@@ -6,7 +6,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.temporal import temporal_address  # noqa: F401
-from tests.warehouses import connect, local_server, stub, warehouse  # noqa: F401
+from tests.warehouses import connect, local_server, place, stub, warehouse  # noqa: F401
 
 WHOLE_STACKS = ("tests/e2e/", "tests/chaos/")
 

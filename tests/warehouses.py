@@ -3,7 +3,9 @@
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,14 +18,32 @@ from tests.stubs.bigquery import BigQueryStub
 from tests.stubs.bigquery import connect as bigquery
 
 Connect = Callable[[], Warehouse]
+BUCKET = "files-of-the-tests"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a warehouse loads files from: what their uris start with, and the folder in which they lie."""
+
+    uri: str
+    folder: Path
+
+    def write(self, path: str, content: bytes | str) -> str:
+        """Put a file there, and say its uri."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return f"{self.uri}/{path}"
 
 
 class LocalServer:
-    """`python -m local_stack.warehouse` on one folder and, once started, one port, which outlive its process."""
+    """`python -m local_stack.warehouse` on one folder and, once started, one port, which outlive its process. It loads what lies below
+    `files`."""
 
     def __init__(self, folder: Path) -> None:
         self.address = "127.0.0.1:0"
         self.token = Secret("token-of-the-tests")
+        self.files = folder / "files"
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
 
@@ -33,6 +53,8 @@ class LocalServer:
         token_file.touch(mode=0o600)
         token_file.write_text(self.token.reveal())
         command = [sys.executable, "-m", "local_stack.warehouse", "--data-dir", str(self._folder / "data")]
+        self.files.mkdir(exist_ok=True)
+        command += ["--load-dir", str(self.files)]
         command += ["--port", self.address.partition(":")[2], "--token-file", str(token_file)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -82,9 +104,10 @@ def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
 
 
 @pytest.fixture(scope="session")
-def stub() -> Iterator[BigQueryStub]:
-    """A stub that all tests of this process share."""
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryStub]:
+    """A stub that all tests of this process share, and one bucket."""
     server = BigQueryStub()
+    server.buckets[BUCKET] = tmp_path_factory.mktemp("bucket")
     yield server
     server.close()
 
@@ -106,6 +129,20 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
     yield new
     for warehouse in made:
         await warehouse.close()
+
+
+@pytest.fixture
+def place(connect: Connect, request: pytest.FixtureRequest) -> Place:
+    """A folder of the test's own that the warehouse may load files from."""
+    kind, name = request.node.callspec.params["connect"], uuid.uuid4().hex
+    if kind == "local":
+        folder = request.getfixturevalue("local_server").files / name
+        uri = str(folder)
+    else:
+        folder = request.getfixturevalue("stub").buckets[BUCKET] / name
+        uri = f"gs://{BUCKET}/{name}"
+    folder.mkdir()
+    return Place(uri, folder)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from common.warehouse.warehouse import (
     Dataset,
     Job,
     JobResult,
+    LoadJob,
     MergeJob,
     QueryJob,
     ReplaceJob,
@@ -171,6 +172,8 @@ class BigQueryWarehouse:
         match job:
             case QueryJob():
                 await self._jobs.query(job)
+            case LoadJob():
+                await self._jobs.load(job)
             case ReplaceJob():
                 await BigQueryReplacement(self._calls, self._jobs, job).submit()
             case MergeJob():

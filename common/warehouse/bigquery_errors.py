@@ -6,7 +6,7 @@ Reasons: https://cloud.google.com/bigquery/docs/error-messages
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,8 @@ VERDICTS: Mapping[str, Verdict] = {
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_STATUSES = frozenset({401, 403, 407})
 _LOST_RACES = frozenset({"invalidQuery", "resourcesExceeded"})
+_BAD_ROWS = frozenset({"invalid", "invalidQuery", "badRequest"})
+_BYTE = re.compile(r"starting at location (\d{1,18})\b")
 _POSITION = re.compile(r"\[(\d{1,9}:\d{1,9})\]")
 
 
@@ -113,6 +115,33 @@ def job_error(error_result: Mapping[str, Any], *, statement_type: str | None) ->
     if verdict is _REFUSED:
         verdict = Verdict(False, "The warehouse denied the statement access to a table")
     return _terminal(verdict, reason, str(error_result.get("message", "")))
+
+
+def load_error(error_result: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> WarehouseError:
+    """Translate how a load job ended, `errors` being all that it says of its files; such a job had no effect. Where in which file a row
+    is malformed is told, but never what it holds, which BigQuery's text quotes."""
+    reason = str(error_result.get("reason", ""))
+    verdict = VERDICTS.get(reason, _UNKNOWN)
+    if verdict.transient:
+        return JobAborted(verdict.message)
+    metadata = {"bigquery_reason": reason} if reason else {}
+    if verdict is _REFUSED:
+        return Terminal("The warehouse denied the job access to the files or the table", metadata=metadata)
+    if reason == "notFound":
+        return Terminal("No file matches", reason="SOURCE_FILES_MISSING", metadata=metadata)
+    if reason in _BAD_ROWS:
+        where = next(filter(None, map(_place_in_file, (error_result, *errors))), "")
+        return Terminal(f"A file holds what the columns do not allow{where}", reason="LOAD_FAILED", metadata=metadata)
+    return Terminal(verdict.message, reason=verdict.reason, metadata=metadata)
+
+
+def _place_in_file(error: Mapping[str, Any]) -> str:
+    """Where an ErrorProto of a load job points to; empty where it names no file."""
+    file = str(error.get("location", ""))
+    if not file.startswith("gs://"):
+        return ""
+    byte = _BYTE.search(str(error.get("message", "")))
+    return f": {file}" + (f", in the row from byte {byte[1]}" if byte else "")
 
 
 def _answer_error(error: GoogleAPICallError) -> WarehouseError:

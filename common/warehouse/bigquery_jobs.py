@@ -14,15 +14,16 @@ from google.cloud import bigquery
 
 from common.errors import JobAborted, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.bigquery_calls import BigQueryCalls
-from common.warehouse.bigquery_errors import job_error
+from common.warehouse.bigquery_errors import job_error, load_error
+from common.warehouse.bigquery_load import load_configuration
 from common.warehouse.bigquery_types import layout, parameter_resource, reference
 from common.warehouse.estimate import Estimate, EstimateBasis
-from common.warehouse.warehouse import Destination, JobResult, QueryJob, Statement
+from common.warehouse.warehouse import Destination, JobResult, LoadJob, QueryJob, Statement
 
 FIRST_POLL_SECONDS = 0.05
 LONGEST_POLL_SECONDS = 1.0
 EXPIRE_LABEL = "convergence_expire_time"
-"""Seconds since the epoch. A query job cannot set its destination's expiration, so whoever waits for the job does."""
+"""Seconds since the epoch. A job cannot set its destination's expiration, so whoever waits for the job does."""
 ROWS_LABEL = "convergence_rows"
 """The rows that a replacement or a merge publishes, counted before it was submitted."""
 _BASES: Mapping[str, EstimateBasis] = {
@@ -32,7 +33,7 @@ _BASES: Mapping[str, EstimateBasis] = {
 }
 """By `totalBytesProcessedAccuracy` of a dry run."""
 
-AnyJob = bigquery.QueryJob | bigquery.CopyJob
+AnyJob = bigquery.QueryJob | bigquery.LoadJob | bigquery.CopyJob
 
 
 class BigQueryJobs:
@@ -47,16 +48,25 @@ class BigQueryJobs:
         query = {**_stated(job.statement), **_written_to(job.destination, self._client.project)}
         if job.max_bytes_billed is not None:
             query["maximumBytesBilled"] = str(job.max_bytes_billed)
-        labels = dict(job.labels)
-        if job.destination and job.destination.expire_time:
-            labels[EXPIRE_LABEL] = str(int(job.destination.expire_time.timestamp()))
-        config = {"query": query, **common_configuration(labels, job.timeout_seconds)}
+        config = {"query": query, **common_configuration(_promised(job), job.timeout_seconds)}
         await self.start(
             self._client.query,
             job.statement.sql,
             job_id=job.job_id,
             job_config=bigquery.QueryJobConfig.from_api_repr(config),
             job_retry=None,
+        )
+
+    async def load(self, job: LoadJob) -> None:
+        """Start reading files. Raises ObjectExists, or Terminal where BigQuery refuses it at once."""
+        load = {**load_configuration(job), **_written_to(job.destination, self._client.project)}
+        config = {"load": load, **common_configuration(_promised(job), job.timeout_seconds)}
+        await self.start(
+            self._client.load_table_from_uri,
+            job.uri,
+            reference(job.destination.table, self._client.project),
+            job_id=job.job_id,
+            job_config=bigquery.LoadJobConfig.from_api_repr(config),
         )
 
     async def select(self, job: QueryJob) -> bigquery.QueryJob:
@@ -114,6 +124,8 @@ class BigQueryJobs:
                 if job.error_result:
                     if _came_second(job):
                         raise JobAborted("The table got its first rows from a concurrent job")
+                    if isinstance(job, bigquery.LoadJob):
+                        raise load_error(job.error_result, job.errors or ())
                     raise job_error(job.error_result, statement_type=getattr(job, "statement_type", None))
                 return job
             if (remaining := deadline - loop.time()) <= 0:
@@ -125,6 +137,9 @@ class BigQueryJobs:
         """What a finished job did. Keeps the promise of EXPIRE_LABEL."""
         if isinstance(job, bigquery.CopyJob):
             return JobResult(job_id=job.job_id, rows=int(job.labels[ROWS_LABEL]), bytes_processed=0, bytes_billed=0)
+        if isinstance(job, bigquery.LoadJob):  # loading is free
+            await self._rows_written(job)
+            return JobResult(job_id=job.job_id, rows=int(job.output_rows or 0), bytes_processed=0, bytes_billed=0)
         if ROWS_LABEL in job.labels:
             rows = int(job.labels[ROWS_LABEL])
         elif job.num_dml_affected_rows is not None:
@@ -143,8 +158,8 @@ class BigQueryJobs:
         with suppress(ObjectNotFound):
             await self._calls.run(self._client.cancel_job, job_id)
 
-    async def _rows_written(self, job: bigquery.QueryJob) -> int:
-        """Rows of the result, 0 where it is gone by now: they were published long ago."""
+    async def _rows_written(self, job: bigquery.QueryJob | bigquery.LoadJob) -> int:
+        """Rows of the result, which gets its expiration, 0 where it is gone by now: they were published long ago."""
         if job.destination is None:
             return 0
         table = bigquery.Table(job.destination)
@@ -167,6 +182,13 @@ def _came_second(job: AnyJob) -> bool:
 def common_configuration(labels: Mapping[str, str], timeout_seconds: float) -> dict[str, Any]:
     """The part of a JobConfiguration that every kind of job has."""
     return {"labels": dict(labels), "jobTimeoutMs": str(int(timeout_seconds * 1000))}
+
+
+def _promised(job: QueryJob | LoadJob) -> Mapping[str, str]:
+    """The job's labels, and when its destination is to expire."""
+    if job.destination is None or job.destination.expire_time is None:
+        return job.labels
+    return {**job.labels, EXPIRE_LABEL: str(int(job.destination.expire_time.timestamp()))}
 
 
 def _stated(statement: Statement) -> dict[str, Any]:

@@ -40,15 +40,16 @@ def column(field: bigquery.SchemaField) -> Column:
 
 def schema_field(col: Column) -> bigquery.SchemaField:
     """A column of BigQuery's."""
-    return bigquery.SchemaField.from_api_repr(_field_resource(col))
+    return bigquery.SchemaField.from_api_repr(field_resource(col))
 
 
-def _field_resource(col: Column) -> dict[str, Any]:
+def field_resource(col: Column) -> dict[str, Any]:
+    """A TableFieldSchema of the REST API."""
     resource: dict[str, Any] = {"name": col.name, "type": col.type, "mode": col.mode}
     if col.description:
         resource["description"] = col.description
     if col.fields:
-        resource["fields"] = [_field_resource(child) for child in col.fields]
+        resource["fields"] = [field_resource(child) for child in col.fields]
     return resource
 
 

@@ -20,6 +20,7 @@ from common.warehouse.warehouse import (
     Dataset,
     Job,
     JobResult,
+    LoadJob,
     QueryJob,
     ReplaceJob,
     Row,
@@ -105,6 +106,8 @@ class LocalWarehouse:
         """Start a job. Raises ObjectExists when the id was ever used."""
         if isinstance(job, QueryJob):
             await self._ask(wire.SubmitQuery(replace(job, statement=wire.portable(job.statement))))
+        elif isinstance(job, LoadJob):
+            await self._ask(wire.SubmitLoad(job))
         elif isinstance(job, ReplaceJob):
             await self._ask(wire.SubmitReplace(job))
         else:

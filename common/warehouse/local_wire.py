@@ -27,6 +27,7 @@ from common.errors import (
 )
 from common.warehouse.warehouse import (
     Column,
+    LoadJob,
     MergeJob,
     Parameter,
     QueryJob,
@@ -127,6 +128,13 @@ class SubmitQuery:
     """Answers nothing."""
 
     job: QueryJob
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitLoad:
+    """Answers nothing."""
+
+    job: LoadJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +244,9 @@ def decode_kind(kinds: Mapping[str, type[T]], body: bytes) -> T:
 
 
 def encode_error(error: WarehouseError) -> bytes:
-    """An error of the port as JSON."""
-    return encode(_Failure(type(error).__name__, error.message, error.reason, error.metadata))
+    """An error of the port as JSON, by the most particular class that the other side knows."""
+    kind = next(known.__name__ for known in type(error).__mro__ if known.__name__ in _ERRORS)
+    return encode(_Failure(kind, error.message, error.reason, error.metadata))
 
 
 def decode_error(body: bytes) -> WarehouseError:

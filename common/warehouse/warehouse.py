@@ -115,7 +115,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a query writes its rows, replacing what is there. `expire_time` makes it a staging table."""
+    """Where a query or a load writes its rows, replacing what is there. `expire_time` makes it a staging table."""
 
     table: TableRef
     partition_column: str | None = None
@@ -174,7 +174,40 @@ class MergeJob:
     timeout_seconds: float = 600.0
 
 
-Job = QueryJob | ReplaceJob | MergeJob
+LoadFormat = Literal["csv", "ndjson", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """How a CSV file is written, in the words of BigQuery's load job. Fields are quoted by `"`, which may hold line ends and, doubled, a
+    quote. `null_marker`, unquoted, is NULL; where it is not empty, an empty field is an empty text, and malformed for other types."""
+
+    delimiter: str = ","
+    skip_leading_rows: int = 0
+    null_marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadJob:
+    """Read files into `destination`, in place of what is there: all rows of all files, or none.
+
+    `uri` is `gs://bucket/path` or an absolute path, whose last part may hold one `*`: any characters of what follows, `/` among them.
+    `columns` are those of the files, in their order for CSV and by their names otherwise; REPEATED and RECORD are for ndjson and parquet,
+    and none at all takes those of the parquet files. Files are in UTF-8. Refused with Terminal: where no file matches, reason
+    SOURCE_FILES_MISSING; where one holds anything else than the columns say, reason LOAD_FAILED, telling where but not what.
+    """
+
+    job_id: str
+    uri: str
+    format: LoadFormat
+    columns: tuple[Column, ...]
+    destination: Destination
+    csv: CsvOptions = CsvOptions()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 600.0
+
+
+Job = QueryJob | LoadJob | ReplaceJob | MergeJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--token-file", type=Path, required=True, help="mode 0600; callers send its content")
     parser.add_argument("--project", default="local", help="the project that three-part table names must name")
+    parser.add_argument(
+        "--load-dir", type=Path, action="append", default=[], help="a folder that files may be loaded from; any number"
+    )
     arguments = parser.parse_args()
     logs.configure(output="console")
     os.umask(0o077)
@@ -29,7 +32,8 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         token = read_secret_file(arguments.token_file)
-        engine = Engine(arguments.data_dir, SystemClock(), project=arguments.project)
+        load_dirs = [folder.absolute() for folder in arguments.load_dir]
+        engine = Engine(arguments.data_dir, SystemClock(), project=arguments.project, load_dirs=load_dirs)
     except (OSError, ValueError) as error:
         return _failed(error)
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from common.warehouse.warehouse import Statement, TableRef, TableSpec
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.column_types import column_of
 from local_stack.warehouse.database import Database, translated
+from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.jobs import Jobs
 from local_stack.warehouse.planning import Plan, Planner
 from local_stack.warehouse.reading import Reading
@@ -28,12 +30,13 @@ SWEEP_SECONDS = 60.0
 class Engine:
     """Owns the file: raises OSError where another process has it. Safe to use from many threads."""
 
-    def __init__(self, data_dir: Path, clock: Clock, *, project: str = "local") -> None:
+    def __init__(self, data_dir: Path, clock: Clock, *, project: str = "local", load_dirs: Sequence[Path] = ()) -> None:
+        """`load_dirs` are the folders that load jobs may read files from, absolute."""
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._database = Database(data_dir / FILE)
         self.catalog = Catalog(self._database, clock, project=project)
         self._planner = Planner(self.catalog, project=project)
-        self._writer = Writer(self.catalog, self._planner)
+        self._writer = Writer(self.catalog, self._planner, Folders.of(load_dirs))
         self.jobs = Jobs(self._database, self._writer.work)
         self._closing = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)

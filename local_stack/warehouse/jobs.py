@@ -17,7 +17,7 @@ import structlog
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
 from common.warehouse.local_wire import decode, decode_error, encode, encode_error
-from common.warehouse.warehouse import Job, JobResult, MergeJob, QueryJob, ReplaceJob, TableRef
+from common.warehouse.warehouse import Job, JobResult, LoadJob, MergeJob, ReplaceJob, TableRef
 from local_stack.warehouse.database import METADATA, Database, translated
 from local_stack.warehouse.stop import Stop
 
@@ -150,4 +150,6 @@ class Jobs:
 def _target(job: Job) -> TableRef | None:
     if isinstance(job, ReplaceJob | MergeJob):
         return job.destination
-    return job.destination.table if isinstance(job, QueryJob) and job.destination else None
+    if isinstance(job, LoadJob):
+        return job.destination.table
+    return job.destination.table if job.destination else None

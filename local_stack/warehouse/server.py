@@ -91,6 +91,7 @@ def _actions(engine: Engine) -> dict[str, tuple[type, Handler]]:
         wire.DeleteTable: lambda r: catalog.delete_table(r.ref),
         wire.PutView: lambda r: engine.put_view(r.ref, r.select),
         wire.SubmitQuery: lambda r: jobs.submit(_native(r.job)),
+        wire.SubmitLoad: lambda r: jobs.submit(r.job),
         wire.SubmitReplace: lambda r: jobs.submit(r.job),
         wire.SubmitMerge: lambda r: jobs.submit(r.job),
         wire.WaitJob: lambda r: jobs.wait(r.job_id, min(r.timeout_seconds, LONGEST_WAIT_SECONDS)),

@@ -1,6 +1,8 @@
 """What the kinds of job do inside their transaction. Rows stay in DuckDB throughout."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -9,9 +11,11 @@ from common.errors import ObjectNotFound, Terminal
 from common.warehouse.local_wire import Upload
 from common.warehouse.merging import require_keys, require_one_row_per_key
 from common.warehouse.warehouse import (
+    Column,
     Destination,
     Job,
     JobResult,
+    LoadJob,
     MergeJob,
     QueryJob,
     ReplaceJob,
@@ -21,15 +25,18 @@ from common.warehouse.warehouse import (
 )
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.column_types import column_of, quote
+from local_stack.warehouse.files.folders import Folders
+from local_stack.warehouse.files.reading import FileRows
 from local_stack.warehouse.planning import Plan, Planner
 
 
 class Writer:
     """Runs a job's statements on a cursor, in the transaction that is open there."""
 
-    def __init__(self, catalog: Catalog, planner: Planner) -> None:
+    def __init__(self, catalog: Catalog, planner: Planner, folders: Folders) -> None:
         self._catalog = catalog
         self._planner = planner
+        self._folders = folders
 
     def work(self, cursor: duckdb.DuckDBPyConnection, job: Job) -> JobResult:
         """Do the job. Raises WarehouseErrors and DuckDB's own."""
@@ -37,6 +44,8 @@ class Writer:
             return JobResult(job.job_id, self._replace(cursor, job), bytes_processed=0, bytes_billed=0)
         if isinstance(job, MergeJob):
             return JobResult(job.job_id, self._merge(cursor, job), bytes_processed=0, bytes_billed=0)
+        if isinstance(job, LoadJob):
+            return JobResult(job.job_id, self._load(cursor, job), bytes_processed=0, bytes_billed=0)
         plan = self._planner.plan(job.statement, max_bytes_billed=job.max_bytes_billed)
         rows = self._query(cursor, job, plan)
         return JobResult(job.job_id, rows, plan.bytes_processed, plan.bytes_billed)
@@ -66,13 +75,37 @@ class Writer:
         translation = plan.translation
         selected = cursor.sql(translation.sql, params=translation.values)
         columns = tuple(column_of(name, kind) for name, kind in zip(selected.columns, selected.types, strict=True))
-        spec = TableSpec(columns, destination.partition_column, destination.clustering)
+        insert = partial(cursor.execute, parameters=translation.values)
+        return self._put(cursor, destination, columns, lambda table: insert(f"INSERT INTO {table} {translation.sql}"))
+
+    def _load(self, cursor: duckdb.DuckDBPyConnection, job: LoadJob) -> int:
+        """The files are read here: the database itself can open none."""
+        self._catalog.get_dataset(job.destination.table.dataset)
+        rows = FileRows(job, self._folders)
+
+        def insert(table: str) -> duckdb.DuckDBPyConnection:
+            cursor.register("loaded_rows", rows.reader())
+            try:
+                return cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM loaded_rows")
+            except duckdb.Error as error:
+                raise rows.failure or error from error
+
+        return self._put(cursor, job.destination, rows.columns, insert)
+
+    def _put(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        destination: Destination,
+        columns: tuple[Column, ...],
+        insert: Callable[[str], duckdb.DuckDBPyConnection],
+    ) -> int:
+        """Put a table of these columns and of what `insert` puts into it in place of a destination, and say how many rows it has."""
         table = destination.table
-        fresh = TableRef(table.dataset, f"{table.table}--new", table.project)  # the SELECT may read what it replaces
-        self._catalog.put(cursor, fresh, spec)
-        rows = _count(
-            cursor.execute(f"INSERT INTO {self._catalog.sql_name(fresh)} {translation.sql}", translation.values)
-        )
+        fresh = TableRef(
+            table.dataset, f"{table.table}--new", table.project
+        )  # what is inserted may be read from the old one
+        self._catalog.put(cursor, fresh, TableSpec(columns, destination.partition_column, destination.clustering))
+        rows = _count(insert(self._catalog.sql_name(fresh)))
         self._catalog.rename(cursor, fresh, table, expire_time=destination.expire_time)
         return rows
 

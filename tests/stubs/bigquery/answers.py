@@ -19,10 +19,11 @@ STATUSES = {
 class ApiError(Exception):
     """A failed request, or what a job failed with."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, location: str = "query") -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.location = location
 
     @property
     def status(self) -> int:
@@ -31,7 +32,7 @@ class ApiError(Exception):
 
     def result(self) -> dict[str, str]:
         """The ErrorProto of a job."""
-        return {"reason": self.reason, "message": self.message, "location": "query"}
+        return {"reason": self.reason, "message": self.message, "location": self.location}
 
     def body(self) -> dict[str, Any]:
         """The body of a failed request."""

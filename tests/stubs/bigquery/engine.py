@@ -9,6 +9,7 @@ import duckdb
 
 from common.warehouse.warehouse import Column, TableRef
 from local_stack.warehouse.column_types import column_of, duckdb_type, quote
+from local_stack.warehouse.files.reading import FileRows
 from local_stack.warehouse.transpile import Translation
 
 
@@ -66,6 +67,13 @@ class Engine:
         """Put a SELECT's rows in place of a table, or into a new one."""
         with self._writing:
             cursor.execute(f"CREATE OR REPLACE TABLE {_name(into)} AS {translation.sql}", translation.values or None)
+
+    def write_rows(self, cursor: duckdb.DuckDBPyConnection, rows: FileRows, into: TableRef) -> None:
+        """Put the rows of files in place of a table, or into a new one."""
+        cursor.register("loaded_rows", rows.reader())
+        with self._writing:
+            cursor.execute(_create(into, rows.columns))
+            cursor.execute(f"INSERT INTO {_name(into)} BY NAME SELECT * FROM loaded_rows")
 
     def change(self, cursor: duckdb.DuckDBPyConnection, translation: Translation) -> int:
         """Run DML and return the rows that it affected."""

@@ -1,10 +1,11 @@
-"""What a job does: runs its statement or copies rows, under the rules of destinations and partitions.
+"""What a job does: runs its statement, reads files or copies rows, under the rules of destinations and partitions.
 
 https://cloud.google.com/bigquery/docs/reference/rest/v2/Job, https://cloud.google.com/bigquery/docs/managing-partitioned-tables
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
@@ -17,6 +18,7 @@ from tests.stubs.bigquery.answers import ApiError
 from tests.stubs.bigquery.catalog import Catalog, StoredTable, split_decorator
 from tests.stubs.bigquery.engine import Engine, in_day
 from tests.stubs.bigquery.faults import Faults
+from tests.stubs.bigquery.loading import as_api_error, opened_files
 
 ANONYMOUS = "_results"
 """The hidden dataset of results without a destination."""
@@ -36,15 +38,20 @@ class RunningJob(Protocol):
 class Execution:
     """Runs one job. A failure leaves everything as it was."""
 
-    def __init__(self, job: RunningJob, catalog: Catalog, engine: Engine, faults: Faults) -> None:
+    def __init__(
+        self, job: RunningJob, catalog: Catalog, engine: Engine, faults: Faults, buckets: Mapping[str, Path]
+    ) -> None:
         self._job = job
         self._catalog = catalog
         self._engine = engine
         self._faults = faults
+        self._buckets = buckets
 
     def run(self) -> None:
         if "copy" in self._job.configuration:
             self._copy(self._job.configuration["copy"])
+        elif "load" in self._job.configuration:
+            self._load(self._job.configuration["load"])
         else:
             self._query(self._job.configuration["query"])
 
@@ -97,13 +104,36 @@ class Execution:
 
     def _write(self, query: Mapping[str, Any], translation: Translation) -> None:
         """Put the result into its destination: the table, or the partition that its decorator names."""
+        self._put(query, lambda scratch: self._engine.write_result(self._job.cursor, translation, scratch))
+
+    def _load(self, load: Mapping[str, Any]) -> None:
+        self._fail_as_told()
+        if load.get("writeDisposition") != "WRITE_TRUNCATE":
+            raise ApiError("notImplemented", "This stub appends no files")
+        columns = cells.columns(load.get("schema", {}).get("fields", ()))
+        rows = opened_files(self._job.job_id, load, columns, self._buckets)
+
+        def write(scratch: TableRef) -> None:
+            try:
+                self._engine.write_rows(self._job.cursor, rows, scratch)
+            except duckdb.Error as error:
+                raise (as_api_error(rows.failure, load) if rows.failure else error) from error
+
+        self._put(load, write, rows.columns)
+        written = self._engine.count(_split(load["destinationTable"])[0])
+        self._job.statistics["load"] = {"outputRows": str(written)}
+
+    def _put(
+        self, query: Mapping[str, Any], write: Callable[[TableRef], None], of: tuple[Column, ...] | None = None
+    ) -> None:
+        """Put what is written to a scratch table into the destination that a configuration names."""
         ref, day = _split(query["destinationTable"])
         scratch = TableRef(ANONYMOUS, "new_" + self._job.job_id)
         if ref.dataset != ANONYMOUS:
             self._catalog.require_dataset(ref.dataset)
-        self._engine.write_result(self._job.cursor, translation, scratch)
+        write(scratch)
         try:
-            columns = self._engine.columns(scratch)
+            columns = of or self._engine.columns(scratch)
             existing = self._catalog.find(ref)
             if day:
                 self._into_partition(existing, scratch, columns, ref, day)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -60,10 +61,11 @@ class StoredJob:
 class Jobs:
     """Every job of one project and location."""
 
-    def __init__(self, catalog: Catalog, engine: Engine, faults: Faults) -> None:
+    def __init__(self, catalog: Catalog, engine: Engine, faults: Faults, buckets: Mapping[str, Path]) -> None:
         self._catalog = catalog
         self._engine = engine
         self._faults = faults
+        self._buckets = buckets
         self._jobs: dict[str, StoredJob] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="bigquery-stub-job")
@@ -115,7 +117,7 @@ class Jobs:
         """Only validate. Such a job has no id, and jobs.get finds none."""
         job = StoredJob("", dict(configuration), {}, self._engine.cursor())
         try:
-            Execution(job, self._catalog, self._engine, self._faults).validate()
+            Execution(job, self._catalog, self._engine, self._faults, self._buckets).validate()
         except duckdb.Error as error:
             raise ApiError("invalidQuery", str(error)) from error
         finally:
@@ -148,7 +150,7 @@ class Jobs:
         try:
             if job.stop_reason:
                 raise ApiError(job.stop_reason, "Job execution was cancelled")
-            Execution(job, self._catalog, self._engine, self._faults).run()
+            Execution(job, self._catalog, self._engine, self._faults, self._buckets).run()
         except ApiError as error:
             job.error = error
         except duckdb.InterruptException:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -34,16 +35,18 @@ class Call:
 
 
 class BigQueryStub:
-    """A project without datasets. Serves until closed; `requests` is what was asked, by method, in order, and `calls` as whom."""
+    """A project without datasets. Serves until closed; `requests` is what was asked, by method, in order, and `calls` as whom. `buckets`
+    are the folders that stand for buckets of Cloud Storage, by their names."""
 
     def __init__(self, project: str = "stub-project") -> None:
         self.project = project
         self.faults = Faults()
+        self.buckets: dict[str, Path] = {}
         self.requests: list[Method] = []
         self.calls: list[Call] = []
         self._engine = Engine()
         self._catalog = Catalog(project, self._engine)
-        self._jobs = Jobs(self._catalog, self._engine, self.faults)
+        self._jobs = Jobs(self._catalog, self._engine, self.faults, self.buckets)
         handler = type("Handler", (_Handler,), {"stub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.block_on_close = False
