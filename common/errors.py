@@ -3,6 +3,7 @@
     ConvergenceError
     + InvalidInput            -> INVALID_ARGUMENT      every violation at once
     |   + TableNotAllowed
+    |   + LocationNotAllowed
     |   + RequestIdReused
     |   + PlanTooLarge
     + Unauthenticated         -> UNAUTHENTICATED       one text for every cause: no oracle
@@ -78,6 +79,18 @@ class TableNotAllowed(InvalidInput):
     """A table outside the tenant's dataset and its granted sources."""
 
     reason = "TABLE_NOT_ALLOWED"
+
+
+class LocationNotAllowed(InvalidInput):
+    """Files outside of the places that the settings name."""
+
+    reason = "LOCATION_NOT_ALLOWED"
+
+    @classmethod
+    def of_template(cls, places: Sequence[str]) -> "LocationNotAllowed":
+        """For a template that names places which this installation does not have."""
+        names = ", ".join(f"{{{place}}}" for place in places)
+        return cls([Violation("template", f"loads files from where none may be loaded: {names}")])
 
 
 class RequestIdReused(InvalidInput):

@@ -37,6 +37,8 @@ def service(name: str, environ: Mapping[str, str], state: State, ports: Mapping[
         "CONVERGENCE_WAREHOUSE_ADDRESS": address["warehouse"],
         "CONVERGENCE_WAREHOUSE_TOKEN_FILE": str(state.token_file("warehouse")),
         "CONVERGENCE_PROJECT": PROJECT,
+        "CONVERGENCE_LOAD_LOCATIONS": f"inbox={state.load('tenants')}",
+        "CONVERGENCE_SHARED_LOAD_LOCATIONS": f"samples={state.load('shared')}",
         "CONVERGENCE_TEMPORAL_ADDRESS": address["temporal"],
         "CONVERGENCE_TEMPORAL_NAMESPACE": "default",
         "CONVERGENCE_KMS_ENDPOINT": address["kms"],

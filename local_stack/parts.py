@@ -31,11 +31,12 @@ def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, st
     services = {name: environment.service(name, environ, state, ports) for name in SERVICES}
     port = {name: str(number) for name, number in ports.items()}
     warehouse = ("--port", port["warehouse"], "--token-file", str(state.token_file("warehouse")))
+    load_dirs = tuple(f"--load-dir={state.load(name)}" for name in ("tenants", "shared"))
     kms = ("--port", port["kms"], "--token-file", str(state.token_file("kms")), "--key", environment.KMS_KEY_NAME)
     return (
         Part(
             "warehouse",
-            _python("local_stack.warehouse", "--data-dir", str(state.data("warehouse")), *warehouse),
+            _python("local_stack.warehouse", "--data-dir", str(state.data("warehouse")), *warehouse, *load_dirs),
             kept,
             listens(ports["warehouse"]),
         ),

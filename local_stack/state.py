@@ -6,6 +6,7 @@ run/{name}.pid                   one per server process, and supervisor.pid
 log/{name}.log                   what each process prints
 data/{warehouse,kms,temporal}/   what survives
 data/gateway/                    the gateway's configuration, written at each start
+load/{tenants,shared}/           files that templates load, {location.inbox} and {shared.samples}
 """
 
 import os
@@ -49,6 +50,10 @@ class State:
         """Where one part keeps its data."""
         return self.root / "data" / name
 
+    def load(self, name: str) -> Path:
+        """Where files lie that templates may load: the `tenants`' own, or `shared` ones."""
+        return self.root / "load" / name
+
     def pid_file(self, name: str) -> Path:
         """The pid file of one part."""
         return self.run / f"{name}.pid"
@@ -69,12 +74,8 @@ class State:
     def prepare(self) -> None:
         """Make what is missing and mend modes. Raises StackError where the folder is unusable or another user's."""
         try:
-            for folder in (
-                self.root,
-                self.run,
-                self.log,
-                *map(self.data, ("", "warehouse", "kms", "temporal", "gateway")),
-            ):
+            data = map(self.data, ("", "warehouse", "kms", "temporal", "gateway"))
+            for folder in (self.root, self.run, self.log, *data, *map(self.load, ("", "tenants", "shared"))):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.root.stat().st_uid != os.geteuid():
                 raise StackError(f"{self.root} belongs to another user")

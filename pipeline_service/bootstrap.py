@@ -33,6 +33,8 @@ from pipeline_service.get_template import GetTemplate
 from pipeline_service.last_run import LastRuns
 from pipeline_service.list_runs import ListRuns
 from pipeline_service.list_templates import ListTemplates
+from pipeline_service.load_settings import places_of
+from pipeline_service.locations import Locations
 from pipeline_service.plan_template import PlanTemplate
 from pipeline_service.planning import Planner
 from pipeline_service.price import Price
@@ -49,6 +51,8 @@ from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.steps.load import LoadExecutor
+from pipeline_service.steps.publication import Publication
 from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import open_client
 from pipeline_service.temporal_engine import TemporalEngine
@@ -91,6 +95,7 @@ async def wired(
     engine = TemporalEngine(client, task_queue=settings.temporal_task_queue)
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
+    locations = Locations(own=places_of(settings.load_locations), shared=places_of(settings.shared_load_locations))
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
     endings: list[Callable[[], None]] = []
     async with AsyncExitStack() as stack:
@@ -99,6 +104,7 @@ async def wired(
             use_cases = _use_cases(
                 catalog=catalog,
                 tenants=tenants,
+                locations=locations,
                 engine=engine,
                 requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
                 records=records,
@@ -112,6 +118,7 @@ async def wired(
         if settings.role != "api":
             activities = _activities(
                 tenants=tenants,
+                locations=locations,
                 records=records,
                 warehouse=warehouse,
                 accounts=StepAccounts(warehouse, _tenant_accounts(settings, warehouse, cipher)),
@@ -172,11 +179,20 @@ def _tenant_accounts(settings: PipelineServiceSettings, warehouse: Warehouse, ci
 
 
 def _activities(
-    *, tenants: Tenants, records: Records, warehouse: Warehouse, accounts: StepAccounts, clock: Clock, price: Price
+    *,
+    tenants: Tenants,
+    locations: Locations,
+    records: Records,
+    warehouse: Warehouse,
+    accounts: StepAccounts,
+    clock: Clock,
+    price: Price,
 ) -> Activities:
     checks = Checks(warehouse, records, clock)
+    publication = Publication(warehouse, checks, clock)
     steps = StepExecutor(
-        query=QueryExecutor(warehouse, accounts, checks, clock),
+        query=QueryExecutor(warehouse, accounts, checks, publication),
+        load=LoadExecutor(warehouse, locations, publication),
         dq=DqExecutor(warehouse, checks),
         conditions=Conditions(warehouse),
         tenants=tenants,
@@ -188,6 +204,7 @@ def _use_cases(
     *,
     catalog: Catalog,
     tenants: Tenants,
+    locations: Locations,
     engine: TemporalEngine,
     requests: Requests,
     records: Records,
@@ -196,7 +213,7 @@ def _use_cases(
     price: Price,
     settle_seconds: float,
 ) -> UseCases:
-    planner = Planner(tenants, clock)
+    planner = Planner(tenants, locations, clock)
     run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, requests=requests)
     get_run = GetRun(engine, records)
     return UseCases(

@@ -1,11 +1,12 @@
 """Plans on the wire: protobuf in, protobuf out, nothing else."""
 
 from common.rpc.times import timestamp
+from common.warehouse.warehouse import Column
 from convergence.pipeline.v1 import plan_pb2, run_pb2
 from pipeline_service.convert import decimal_text
 from pipeline_service.estimates import StepEstimate
 from pipeline_service.last_run import Difference
-from pipeline_service.plan import PlanCheck, PlanStatement, PlanStep, PlanTable
+from pipeline_service.plan import PlanCheck, PlanLoad, PlanStatement, PlanStep, PlanTable
 from pipeline_service.plan_template import PlannedRun
 from pipeline_service.run_template import RunOptions
 
@@ -35,21 +36,22 @@ def planned_to_proto(planned: PlannedRun) -> plan_pb2.TemplatePlan:
 
 
 def _step(step: PlanStep, estimate: StepEstimate) -> plan_pb2.PlannedStep:
-    query = step.query
+    query, published, load = step.query, step.published, step.load
     return plan_pb2.PlannedStep(
         step_id=step.step_id,
         type=step.type,
         depends_on=step.depends_on,
         condition=_statement(step.when) if step.when else None,
         query=_statement(query.select) if query else None,
-        destination=_table(query.destination) if query else None,
-        write=query.write if query else "",
+        destination=_table(published.destination) if published else None,
+        write=published.write if published else "",
         checked=_table(step.checked) if step.checked else None,
         checks=map(_check, step.checks),
         max_bytes_billed=query.max_bytes_billed or 0 if query else 0,
         credential=query.credential or "" if query else "",
         estimate=_estimate(estimate),
-        keys=query.keys if query else (),
+        keys=published.keys if published else (),
+        load=_load(load) if load else None,
     )
 
 
@@ -66,6 +68,16 @@ def _statement(statement: PlanStatement) -> plan_pb2.PlannedStatement:
             for parameter in statement.parameters
         ],
         tables=statement.tables,
+    )
+
+
+def _load(load: PlanLoad) -> plan_pb2.PlannedLoad:
+    return plan_pb2.PlannedLoad(uri=load.uri, format=load.format, columns=map(_column, load.columns))
+
+
+def _column(column: Column) -> plan_pb2.PlannedColumn:
+    return plan_pb2.PlannedColumn(
+        name=column.name, type=column.type, repeated=column.mode == "REPEATED", fields=map(_column, column.fields)
     )
 
 

@@ -14,7 +14,7 @@ from pipeline_service.plan import PlanStep
 from pipeline_service.price import MINIMUM_BILLED_BYTES, Price
 from pipeline_service.steps.dq import published_rows
 
-Basis = EstimateBasis | Literal["unknown"]
+Basis = EstimateBasis | Literal["not_billed", "unknown"]
 _AT_ONCE = 8
 _MISSING = "A table that it reads does not exist yet"
 
@@ -30,7 +30,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class StepEstimate:
-    """What a step would cost by the basis; where nothing is known `cost` is None and `unknown_because` says why."""
+    """What a step would cost by the basis, `not_billed` where it runs no query; where nothing is known `cost` is None and
+    `unknown_because` says why."""
 
     basis: Basis
     cost: Cost | None
@@ -54,11 +55,11 @@ class Estimates:
         self._warehouse = warehouse
 
     async def of(self, steps: Sequence[PlanStep]) -> list[StepEstimate]:
-        """Estimate steps: each one's query or, of a dq step, its checks, and its condition. Raises Transient.
+        """Estimate steps: each one's query or, of a dq step, its checks, and its condition. Loading files is free. Raises Transient.
 
-        Checks of a query step read what it stages, which nobody knows before, but for those of a view, which stages nothing. A query that
-        runs as a tenant's account is not asked about: only the step itself decrypts its key, and asking as the service would say what
-        another account may read.
+        Checks of a query or load step read what it stages, which nobody knows before, but for those of a view, which stages nothing. A
+        query that runs as a tenant's account is not asked about: only the step itself decrypts its key, and asking as the service would
+        say what another account may read.
         """
         slots = asyncio.Semaphore(_AT_ONCE)
         return await asyncio.gather(*(self._step(step, slots) for step in steps))
@@ -118,6 +119,8 @@ def _basis_of_all(estimates: Sequence[Estimate]) -> Basis:
     """The basis of a sum: a bound, where all that is not exact is bounded from the same side."""
     bases = {estimate.basis for estimate in estimates}
     inexact = bases - {"dry_run"}
+    if not bases:
+        return "not_billed"
     if len(inexact) > 1:
         return "dry_run_unsure"
     return next(iter(inexact or bases))

@@ -11,6 +11,7 @@ from common.errors import PlanTooLarge, Violation
 from common.templates.resolved import (
     OnFailure,
     ResolvedCheck,
+    ResolvedLoad,
     ResolvedQuery,
     ResolvedStatement,
     ResolvedStep,
@@ -20,7 +21,7 @@ from common.templates.resolved import (
     StepType,
     Write,
 )
-from common.warehouse.warehouse import ColumnType, Parameter, Statement
+from common.warehouse.warehouse import Column, ColumnType, CsvOptions, LoadFormat, Parameter, Statement
 from pipeline_service.run import Run, RunHeader, RunState, Step
 from pipeline_service.run_id import exclusive_workflow_id_for
 from pipeline_service.typed_text import from_text, to_text
@@ -131,8 +132,36 @@ class PlanQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanLoad:
+    """What a load step stages and publishes."""
+
+    uri: str
+    format: LoadFormat
+    columns: tuple[Column, ...]
+    csv: CsvOptions
+    destination: PlanTable
+    write: Write
+    clustering: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, resolved: ResolvedLoad) -> "PlanLoad":
+        """Take over a resolved load."""
+        return cls(
+            resolved.uri,
+            resolved.format,
+            resolved.columns,
+            resolved.csv,
+            PlanTable.of(resolved.destination),
+            resolved.write,
+            resolved.clustering,
+            resolved.keys,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PlanStep:
-    """One step. A `query` step has `query`; a `dq` step has `checked`."""
+    """One step. A `query` step has `query`, a `load` step `load`, a `dq` step `checked`."""
 
     step_id: str
     type: StepType
@@ -144,6 +173,12 @@ class PlanStep:
     checks: tuple[PlanCheck, ...]
     when: PlanStatement | None = None
     on_failure: OnFailure = "stop"
+    load: PlanLoad | None = None
+
+    @property
+    def published(self) -> PlanQuery | PlanLoad | None:
+        """What it stages and publishes; None for a step that publishes nothing."""
+        return self.query or self.load
 
     @classmethod
     def of(cls, resolved: ResolvedStep) -> "PlanStep":
@@ -159,6 +194,7 @@ class PlanStep:
             tuple(PlanCheck.of(check) for check in resolved.checks),
             PlanStatement.of(resolved.when) if resolved.when else None,
             resolved.on_failure,
+            PlanLoad.of(resolved.load) if resolved.load else None,
         )
 
     def statements(self) -> tuple[PlanStatement, ...]:
@@ -220,7 +256,7 @@ class Plan:
                 or Step(
                     step.step_id,
                     step.type,
-                    destination_table=_table_name(step.query.destination.table) if step.query else "",
+                    destination_table=_table_name(step.published.destination.table) if step.published else "",
                 )
                 for step in self.steps
             )

@@ -7,14 +7,16 @@ from common.clock import Clock
 from common.templates.resolve import resolve
 from common.templates.template import Template
 from common.tenants.tenants import Tenants
+from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
 
 
 class Planner:
-    """Resolves templates with the tenant's grants and the present day."""
+    """Resolves templates with the tenant's grants, the places of files and the present day."""
 
-    def __init__(self, tenants: Tenants, clock: Clock) -> None:
+    def __init__(self, tenants: Tenants, locations: Locations, clock: Clock) -> None:
         self._tenants = tenants
+        self._locations = locations
         self._clock = clock
 
     async def plan(
@@ -27,7 +29,7 @@ class Planner:
         trigger_by: str,
         principal: str,
     ) -> Plan:
-        """Raises InvalidInput, TableNotAllowed, SourceNotGranted, PlanTooLarge, Unavailable."""
+        """Raises InvalidInput, TableNotAllowed, LocationNotAllowed, SourceNotGranted, PlanTooLarge, Unavailable."""
         resolved = await asyncio.to_thread(  # parsing a tenant's SQL for the first time takes 0.1 s
             resolve,
             template,
@@ -36,5 +38,6 @@ class Planner:
             date=date,
             parameters=parameters,
             today=self._clock.now().date(),
+            places=self._locations.places,
         )
         return Plan.of(resolved, trigger_by=trigger_by, principal=principal)

@@ -73,7 +73,7 @@ def run_in(row: Row) -> Run:
 
 def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, error: RunError | None) -> Record:
     """The row of an attempt at a step, COMPLETE or FAILED by whether there is an error."""
-    query = attempt.step.query
+    published = attempt.step.published
     return {
         **_step_columns(attempt),
         "step_type": attempt.step.type,
@@ -89,8 +89,8 @@ def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, erro
         "bytes_billed": attempt.bytes_billed,
         "cost_usd": attempt.price.of(attempt.bytes_billed),
         "price_per_tib_usd": attempt.price.per_tib_usd,
-        "destination_table": attempt.target.table if query else None,
-        "destination_partition": day_of(query.destination.partition) if query else None,
+        "destination_table": attempt.target.table if published else None,
+        "destination_partition": day_of(published.destination.partition) if published else None,
         **_error_columns(error),
     }
 

@@ -85,12 +85,12 @@ class Records:
     async def last_rows(self, attempt: Attempt) -> int | None:
         """How many rows the step staged in the last COMPLETE run of this template in which it staged any; None where there is none, or
         none in LAST_RUN_DAYS. Where it replaces a day, only other days count."""
-        tenant_id, query = attempt.run.tenant_id, attempt.step.query
+        tenant_id, published = attempt.run.tenant_id, attempt.step.published
         sql = last_rows_sql(TableRef(tenant_id, RUNS), TableRef(tenant_id, STEPS))
         bound = (
             Parameter("pipeline_id", "STRING", attempt.run.pipeline_id),
             Parameter("step_id", "STRING", attempt.step.step_id),
-            Parameter("day", "DATE", day_of(query.destination.partition) if query else None),
+            Parameter("day", "DATE", day_of(published.destination.partition) if published else None),
             Parameter("since", "TIMESTAMP", attempt.run_create_time - timedelta(days=LAST_RUN_DAYS)),
         )
         rows = await self._rows(Statement(sql, bound))

@@ -10,12 +10,12 @@ from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import Endpoint
 from common.templates.settings import ConfigsSettings
-from common.warehouse.settings import WarehouseSettings
+from pipeline_service.load_settings import LoadSettings
 from pipeline_service.temporal_settings import TemporalSettings
 
 
 class PipelineServiceSettings(
-    ServerSettings, AuthSettings, WarehouseSettings, KmsSettings, CredentialSettings, ConfigsSettings, TemporalSettings
+    ServerSettings, AuthSettings, LoadSettings, KmsSettings, CredentialSettings, ConfigsSettings, TemporalSettings
 ):
     """Everything that PipelineService can be told."""
 

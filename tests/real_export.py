@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import io
 import os
 from collections import defaultdict
 from collections.abc import Mapping
@@ -44,13 +45,17 @@ def real_totals() -> Mapping[date, Totals]:
     return totals
 
 
-def _flat_rows() -> list[dict[str, str]]:
+def real_file() -> bytes:
+    """The file itself. Skips the test where the data is absent."""
     folder = os.environ.get("CONVERGENCE_TEST_DATA")
     path = Path(folder) / "gcp" / "gcp_standard_export_2020-11.csv" if folder else None
     if path is None or not path.is_file():
         pytest.skip("needs the real export: set CONVERGENCE_TEST_DATA to the folder that holds gcp/")
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return path.read_bytes()
+
+
+def _flat_rows() -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(real_file().decode(), newline="")))
 
 
 def _value(flat: dict[str, str], name: str, column: Column) -> Any:

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from common.templates.faults import Fault
+from common.templates.file_uri import UriNames, render_uri, uri_names
 from common.templates.parameter_spec import ParameterSpec, relative_days
 from common.templates.parameters import COLUMN_TYPES, Malformed, ParameterValue
 from common.templates.placeholders import TextRefused, render
@@ -21,14 +22,15 @@ _COMPARED = frozenset({"min", "max", "values"})
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What placeholders stand for: `texts` outside SQL, `names` inside it, and the query parameters that `@name` binds. `declarations` are
-    known where parameters are declared, which comes before any parameter's value."""
+    """What placeholders stand for: `texts` outside SQL, `names` inside it, `uri` where files are named, and the query parameters that
+    `@name` binds. `declarations` are known where parameters are declared, which comes before any parameter's value."""
 
     built_in: Mapping[str, str]
     declarations: Mapping[str, str]
     texts: Mapping[str, str]
     names: SqlNames
     parameters: Mapping[str, Parameter]
+    uri: UriNames
 
 
 def make_bindings(
@@ -39,8 +41,10 @@ def make_bindings(
     values: Mapping[str, ParameterValue],
     *,
     today: date,
+    places: Mapping[str, str],
 ) -> Bindings:
-    """Bind a template for a tenant. Everything has been checked; a parameter that is not in `values` is bound as NULL."""
+    """Bind a template for a tenant; `places` are those that files may be loaded from. Everything has been checked; a parameter that is not
+    in `values` is bound as NULL."""
     built_in = built_in_texts(key, tenant_id)
     tables = {f"source.{name}": str(table) for name, table in sources.items()}
     texts = {**built_in, **tables, **{name: value.text for name, value in values.items()}}
@@ -51,7 +55,8 @@ def make_bindings(
         bound = values[name].bound if name in values else None
         parameters[name] = Parameter(name, COLUMN_TYPES[spec.type], bound)
     names = SqlNames(identifiers, frozenset(parameters), frozenset(specs.keys() - values.keys()))
-    return Bindings(built_in, {**built_in, **relative_days(today)}, texts, names, parameters)
+    uri = uri_names(places, built_in, specs, values, names.without_value)
+    return Bindings(built_in, {**built_in, **relative_days(today)}, texts, names, parameters, uri)
 
 
 def parameter_values(
@@ -108,6 +113,8 @@ def render_data(data: Mapping[str, Any], bindings: Bindings) -> tuple[dict[str, 
         try:
             if path[0] == "parameters":
                 return value if _verbatim(data, path) else render(value, bindings.declarations)
+            if path[-1] == "uri":
+                return render_uri(value, bindings.uri)
             if path[-1] in _SQL_KEYS:
                 return bind(value, bindings.names)
             if "checks" in path and _COMPARED & set(path[-2:]) and (bound := _bound(value, bindings)) is not None:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from common.templates.check_specs import AcceptedValues, Check, Expression, Freshness, Range, RowCount
-from common.templates.column_kinds import Kind, column_kinds, kind_of
+from common.templates.column_kinds import Kind, column_kinds, declared_kinds, kind_of
 from common.templates.faults import Fault
 from common.templates.placeholders import names_in
 from common.templates.tables import CHECKED
-from common.templates.template import QueryStep, Step, TemplateFile
+from common.templates.template import LoadStep, PublishingStep, QueryStep, Step, TemplateFile
 from common.templates.yaml_source import Path
 from common.warehouse.warehouse import Parameter
 
@@ -16,7 +16,7 @@ from common.warehouse.warehouse import Parameter
 def check_faults(file: TemplateFile, data: Mapping[str, Any], parameters: Sequence[Parameter]) -> Iterator[Fault]:
     """The faults of all checks of a file whose steps compile; `data` is the file with its placeholders in place."""
     for position, step in enumerate(file.steps):
-        kinds = column_kinds(step.sql, parameters) if isinstance(step, QueryStep) and _has_kinds(step.checks) else {}
+        kinds = _kinds(step, parameters) if _has_kinds(step.checks) else {}
         for number, check in enumerate(step.checks):
             path: Path = ("steps", position, "checks", number)
             yield from _misfits(check, kinds, parameters, path)
@@ -25,12 +25,19 @@ def check_faults(file: TemplateFile, data: Mapping[str, Any], parameters: Sequen
             ):
                 yield Fault((*path, "min"), "min is greater than max")
             if isinstance(check, RowCount) and check.max_change is not None and not _stages(step):
-                problem = "max_change is for query steps that publish rows: only those record how many they had"
+                problem = "max_change is for steps that publish rows: only those record how many they had"
                 yield Fault((*path, "max_change"), problem)
 
 
 def _stages(step: Step) -> bool:
-    return isinstance(step, QueryStep) and step.destination.write != "view"
+    return isinstance(step, PublishingStep) and step.destination.write != "view"
+
+
+def _kinds(step: Step, parameters: Sequence[Parameter]) -> Mapping[str, Kind]:
+    """The kinds of the columns of a step's rows, as far as they are certain."""
+    if isinstance(step, LoadStep):
+        return declared_kinds([column.column() for column in step.columns])
+    return column_kinds(step.sql, parameters) if isinstance(step, QueryStep) else {}
 
 
 def _has_kinds(checks: Iterable[Check]) -> bool:

@@ -14,7 +14,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from common.templates.grammar import parse_select
-from common.warehouse.warehouse import Parameter, Value
+from common.warehouse.warehouse import Column, ColumnType, Parameter, Value
 
 Kind = Literal["text", "number", "boolean", "day or time"]
 
@@ -23,6 +23,17 @@ _TYPES: Mapping[Kind, frozenset[exp.DType]] = {
     "number": frozenset({exp.DType.INT, exp.DType.BIGINT, exp.DType.DOUBLE, exp.DType.DECIMAL, exp.DType.BIGDECIMAL}),
     "boolean": frozenset({exp.DType.BOOLEAN}),
     "day or time": frozenset({exp.DType.DATE, exp.DType.DATETIME, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ}),
+}
+
+_DECLARED: Mapping[ColumnType, Kind] = {
+    "STRING": "text",
+    "INT64": "number",
+    "FLOAT64": "number",
+    "NUMERIC": "number",
+    "BOOL": "boolean",
+    "DATE": "day or time",
+    "DATETIME": "day or time",
+    "TIMESTAMP": "day or time",
 }
 
 
@@ -52,6 +63,15 @@ def column_kinds(sql: str, parameters: Sequence[Parameter]) -> Mapping[str, Kind
         selected.alias_or_name.lower(): kind
         for selected in annotated.selects
         if (kind := _kind(selected)) is not None and not isinstance(selected.unalias(), exp.Null)
+    }
+
+
+def declared_kinds(columns: Sequence[Column]) -> Mapping[str, Kind]:
+    """The kinds of columns that are declared, by name in lower case; none of an array, a record, BYTES and JSON."""
+    return {
+        column.name.lower(): _DECLARED[column.type]
+        for column in columns
+        if column.type in _DECLARED and column.mode != "REPEATED"
     }
 
 

@@ -5,7 +5,7 @@ text that is right for the samples is right for all, but for the tables that a p
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,11 +14,12 @@ from common.ids import PATH_NAME
 from common.templates.bindings import Bindings, built_in_texts, make_bindings, parameter_values, render_data
 from common.templates.check_faults import check_faults
 from common.templates.faults import Fault, does_not_load, validation_faults
+from common.templates.file_uri import places_in
 from common.templates.parameter_spec import ParameterSpec, is_relative
 from common.templates.parameters import SAMPLES, ParameterValue
 from common.templates.placeholders import BUILT_IN, names_in
 from common.templates.steps import DoesNotCompile, compile_steps
-from common.templates.template import QueryStep, Template, TemplateFile, TemplateName
+from common.templates.template import PublishingStep, Template, TemplateFile, TemplateName
 from common.templates.yaml_source import DoesNotLoad, Path, Problem, YamlSource, read_yaml
 from common.warehouse.warehouse import TableRef
 
@@ -38,7 +39,9 @@ def load_template(content: bytes, key: TemplateName) -> Template:
     specs = _specs(source)
     sources = _sources(source)
     samples = _samples(source, key, specs)
-    bindings = make_bindings(key, _SAMPLE_TENANT, sources, specs, samples, today=_SAMPLE_DAY)
+    bindings = make_bindings(
+        key, _SAMPLE_TENANT, sources, specs, samples, today=_SAMPLE_DAY, places=_sample_places(source)
+    )
     model = _model(source, specs, bindings)
     try:
         compile_steps(model, tenant_id=_SAMPLE_TENANT, parameters=bindings.parameters)
@@ -54,6 +57,7 @@ def load_template(content: bytes, key: TemplateName) -> Template:
         parameters=specs,
         destinations=_destinations(source, model),
         sources=frozenset(sources),
+        places=frozenset(_places(source)),
         exclusive=model.exclusive,
     )
 
@@ -113,6 +117,17 @@ def _sources(source: YamlSource) -> Mapping[str, TableRef]:
     return {name: TableRef("sample_sources", name) for name in names if PATH_NAME.fullmatch(name)}
 
 
+def _places(source: YamlSource) -> Collection[str]:
+    """The places that the file names."""
+    steps = source.data.get("steps")
+    uris = [step.get("uri") for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    return {place for uri in uris if isinstance(uri, str) for place in places_in(uri)}
+
+
+def _sample_places(source: YamlSource) -> Mapping[str, str]:
+    return {place: f"gs://sample-bucket/{place}" for place in _places(source)}
+
+
 def _model(source: YamlSource, specs: Mapping[str, ParameterSpec], bindings: Bindings) -> TemplateFile:
     rendered, faults = render_data(source.data, bindings)
     if faults:
@@ -128,7 +143,7 @@ def _destinations(source: YamlSource, model: TemplateFile) -> Mapping[str, str |
     destinations: dict[str, str | None] = {}
     faults: list[Fault] = []
     for position, step in enumerate(model.steps):
-        if not isinstance(step, QueryStep):
+        if not isinstance(step, PublishingStep):
             continue
         partition = step.destination.partition
         destinations[step.destination.table] = partition.column if partition else None

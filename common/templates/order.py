@@ -18,7 +18,7 @@ def complete_dependencies(steps: Sequence[ResolvedStep]) -> tuple[ResolvedStep, 
     A publisher that waits for the step anyway is left out: then the step reads what the run before has published.
     """
     before = _before(steps)
-    publishers = {step.query.destination.table: step.step_id for step in steps if step.query is not None}
+    publishers = {step.published.destination.table: step.step_id for step in steps if step.published is not None}
     completed = []
     for step in steps:
         needed = [publishers[table] for table in tables_read(step) if table in publishers]

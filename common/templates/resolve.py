@@ -8,7 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.errors import InvalidInput, SourceNotGranted, TableNotAllowed, TemplateInvalid, Violation
+from common.errors import (
+    InvalidInput,
+    LocationNotAllowed,
+    SourceNotGranted,
+    TableNotAllowed,
+    TemplateInvalid,
+    Violation,
+)
 from common.ids import TENANT_ID
 from common.templates.bindings import Bindings, built_in_texts, make_bindings, parameter_values, render_data
 from common.templates.catalog import default_configs_dir, look_up, template_files
@@ -33,16 +40,21 @@ def resolve(
     date: str,
     parameters: Mapping[str, str],
     today: datetime.date,
+    places: Mapping[str, str] | None = None,
 ) -> ResolvedTemplate:
-    """Resolve a template for one run. `date` is the parameter `date`, "" where a run gives none; `sources` are the tenant's grants;
-    `today` is the day in UTC on which the run is accepted. What `today` stands for is resolved here for good, like everything else.
+    """Resolve a template for one run. `date` is the parameter `date`, "" where a run gives none; `sources` are the tenant's grants,
+    `places` what files may be loaded from, by `location.NAME` and `shared.NAME`; `today` is the day in UTC on which the run is accepted.
+    What `today` stands for is resolved here for good, like everything else.
 
-    Raises InvalidInput with every violation (fields `date`, `parameters.NAME`), TableNotAllowed where a table is out of reach, and
-    SourceNotGranted, naming the source, where the template reads one that the tenant lacks.
+    Raises InvalidInput with every violation (fields `date`, `parameters.NAME`), TableNotAllowed where a table is out of reach,
+    LocationNotAllowed for a place that is not among `places`, and SourceNotGranted, naming the source, where the template reads one that
+    the tenant lacks.
     """
     values = _values(template, tenant_id, sources, date, parameters, today=today)
-    bindings = _bindings(template, tenant_id, sources, values, today=today)
-    rendered, _ = render_data(template.data, bindings)
+    bindings = _bindings(template, tenant_id, sources, values, today=today, places=places or {})
+    rendered, faults = render_data(template.data, bindings)
+    if faults:
+        raise _refusal(faults)
     try:
         file = TemplateFile.model_validate({**rendered, "parameters": template.parameters})
         steps = compile_steps(file, tenant_id=tenant_id, parameters=bindings.parameters)
@@ -68,9 +80,10 @@ def resolve_template(
 ) -> dict[str, Any]:
     """Load a template file and replace the placeholders in every string of its nested mappings and lists.
 
-    `template_path` ends in `{provider}/{domain}/{template_name}.yml`. `variables` holds `tenant_id`, the template's parameters and its
-    sources (`source.billing_export`); the other built-in names follow from the path. In SQL, values become `@name`. `today` is the
-    present day in UTC unless it is given. Raises TemplateInvalid, and what `resolve` raises.
+    `template_path` ends in `{provider}/{domain}/{template_name}.yml`. `variables` holds `tenant_id`, the template's parameters, its sources
+    (`source.billing_export`) and the places that it loads files from (`location.NAME`, `shared.NAME`); the other built-in names follow
+    from the path. In SQL, values become `@name`. `today` is the present day in UTC unless it is given. Raises TemplateInvalid, and what
+    `resolve` raises.
     """
     today = today or datetime.datetime.now(datetime.UTC).date()
     path = Path(template_path)
@@ -81,9 +94,14 @@ def resolve_template(
     tenant_id = variables.get("tenant_id", "")
     granted = {name: value for name, value in variables.items() if name.startswith("source.")}
     sources = {name.removeprefix("source."): TableRef.parse(value) for name, value in granted.items()}
-    given = {name: value for name, value in variables.items() if name not in (*BUILT_IN, *granted, "date")}
+    places = {name: value for name, value in variables.items() if name.startswith(("location.", "shared."))}
+    given = {name: value for name, value in variables.items() if name not in (*BUILT_IN, *granted, *places, "date")}
     values = _values(template, tenant_id, sources, variables.get("date", ""), given, today=today)
-    return render_data(template.data, _bindings(template, tenant_id, sources, values, today=today))[0]
+    bindings = _bindings(template, tenant_id, sources, values, today=today, places=places)
+    rendered, faults = render_data(template.data, bindings)
+    if faults:
+        raise _refusal(faults)
+    return rendered
 
 
 def get_template_path(provider: str, domain: str, template_name: str, *, configs_dir: Path | None = None) -> str:
@@ -133,8 +151,11 @@ def _bindings(
     values: Mapping[str, ParameterValue],
     *,
     today: datetime.date,
+    places: Mapping[str, str],
 ) -> Bindings:
-    """What the placeholders stand for. Raises SourceNotGranted, TableNotAllowed."""
+    """What the placeholders stand for. Raises LocationNotAllowed, SourceNotGranted, TableNotAllowed."""
+    if unnamed := sorted(template.places - places.keys()):
+        raise LocationNotAllowed.of_template(unnamed)
     if missing := sorted(template.sources - sources.keys()):
         raise SourceNotGranted(
             f"The template reads what the tenant has not been granted: {', '.join(missing)}",
@@ -142,7 +163,7 @@ def _bindings(
         )
     read = {name: sources[name] for name in template.sources}
     check_tables(read.values(), tenant_id, sources)
-    return make_bindings(template.name, tenant_id, read, template.parameters, values, today=today)
+    return make_bindings(template.name, tenant_id, read, template.parameters, values, today=today, places=places)
 
 
 def _refusal(faults: Sequence[Fault]) -> InvalidInput:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from common.warehouse.warehouse import Statement, TableRef
+from common.warehouse.warehouse import Column, CsvOptions, LoadFormat, Statement, TableRef
 
 Severity = Literal["error", "warn"]
 OnFailure = Literal["stop", "continue"]
-StepType = Literal["query", "dq"]
+StepType = Literal["query", "load", "dq"]
 Write = Literal["replace_partition", "replace_table", "merge", "view"]
 CREATE_TIME = "run_create_time"
 """TIMESTAMP: when the run was accepted."""
@@ -50,8 +50,8 @@ class ResolvedCheck:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTable:
-    """A table of the tenant's dataset, or one partition (a day of `partition_column`) of it. What a query step publishes and a dq step
-    checks."""
+    """A table of the tenant's dataset, or one partition (a day of `partition_column`) of it. What a query or load step publishes and a dq
+    step checks."""
 
     table: TableRef
     partition_column: str | None
@@ -76,8 +76,23 @@ class ResolvedQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedLoad:
+    """What a load step stages and publishes: the rows of files. `columns` and `csv` are a LoadJob's, the others a query's."""
+
+    uri: str
+    format: LoadFormat
+    columns: tuple[Column, ...]
+    csv: CsvOptions
+    destination: ResolvedTable
+    write: Write
+    clustering: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ResolvedStep:
-    """One step. A `query` step has `query`; a `dq` step has `checked`. `when` yields one row of one column, `decision` BOOL."""
+    """One step. A `query` step has `query`, a `load` step `load`, a `dq` step `checked`. `when` yields one row of one column, `decision`
+    BOOL."""
 
     step_id: str
     type: StepType
@@ -89,6 +104,12 @@ class ResolvedStep:
     checks: tuple[ResolvedCheck, ...]
     when: ResolvedStatement | None = None
     on_failure: OnFailure = "stop"
+    load: ResolvedLoad | None = None
+
+    @property
+    def published(self) -> ResolvedQuery | ResolvedLoad | None:
+        """What it stages and publishes; None for a step that publishes nothing."""
+        return self.query or self.load
 
 
 @dataclass(frozen=True, slots=True)

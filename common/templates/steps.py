@@ -8,11 +8,19 @@ from common.templates.checks import check_name, columns_of, compile_check
 from common.templates.faults import Fault
 from common.templates.order import StepsWaitForEachOther, complete_dependencies
 from common.templates.placeholders import TextRefused
-from common.templates.resolved import ResolvedCheck, ResolvedQuery, ResolvedStatement, ResolvedStep, ResolvedTable
+from common.templates.resolved import (
+    ResolvedCheck,
+    ResolvedLoad,
+    ResolvedQuery,
+    ResolvedStatement,
+    ResolvedStep,
+    ResolvedTable,
+)
 from common.templates.tables import Reads, TableRefused, analyse, analyse_condition, analyse_scalar
-from common.templates.template import DqStep, Partition, QueryStep, Step, TemplateFile
+from common.templates.template import DqStep, LoadStep, Partition, PublishingStep, QueryStep, Step, TemplateFile
 from common.templates.yaml_source import Path
-from common.warehouse.warehouse import Parameter, Statement, TableRef
+from common.warehouse.merging import KEY_TYPES
+from common.warehouse.warehouse import Column, CsvOptions, Parameter, Statement, TableRef
 
 
 class DoesNotCompile(ValueError):
@@ -53,7 +61,7 @@ def _clashes(file: TemplateFile) -> Iterator[Fault]:
         for number, name in enumerate(names):
             if name in names[:number]:
                 yield Fault((*path, "checks", number), f"two checks of the step are named {name}: give one a name")
-        if isinstance(step, QueryStep):
+        if isinstance(step, PublishingStep):
             publisher = publishers.setdefault(step.destination.table, step.id)
             if publisher != step.id:
                 yield Fault((*path, "destination", "table"), f"the step {publisher} publishes this table already")
@@ -79,6 +87,7 @@ class _Compiler:
             checks=tuple(self._checks(step.checks, (*path, "checks"))),
             when=self._when(step.when, (*path, "when")) if step.when is not None else None,
             on_failure=step.on_failure,
+            load=self._load(step, path) if isinstance(step, LoadStep) else None,
         )
 
     def _when(self, select: str, path: Path) -> ResolvedStatement:
@@ -101,6 +110,21 @@ class _Compiler:
             clustering=destination.clustering,
             max_bytes_billed=step.max_bytes_billed,
             credential=step.credential,
+            keys=destination.keys,
+        )
+
+    def _load(self, step: LoadStep, path: Path) -> ResolvedLoad:
+        columns, destination = tuple(column.column() for column in step.columns), step.destination
+        if columns:
+            self._faults += [Fault((*path, *where), reason) for reason, where in _unfit(step, columns)]
+        return ResolvedLoad(
+            uri=step.uri,
+            format=step.format,
+            columns=columns,
+            csv=step.csv.options() if step.csv else CsvOptions(),
+            destination=self._table(destination.table, destination.partition),
+            write=destination.write,
+            clustering=destination.clustering,
             keys=destination.keys,
         )
 
@@ -161,7 +185,20 @@ class _Compiler:
         )
 
 
-def _columns_missing(step: QueryStep, yielded: frozenset[str]) -> Iterator[tuple[str, Path]]:
+def _unfit(step: LoadStep, columns: Sequence[Column]) -> Iterator[tuple[str, Path]]:
+    """What the step asks of columns that are not so, and where."""
+    types = {column.name: column.type if column.mode != "REPEATED" else "REPEATED" for column in columns}
+    for column, where in _columns_missing(step, frozenset(types)):
+        yield f"the files have no column {column}", where
+    partition = step.destination.partition
+    if partition is not None and types.get(partition.column, "DATE") not in ("DATE", "TIMESTAMP"):
+        yield "partition.column must be a DATE or TIMESTAMP", ("destination", "partition", "column")
+    for key in step.destination.keys:
+        if types.get(key, "STRING") not in KEY_TYPES:
+            yield f"{key} is of a type that no key has", ("destination", "keys")
+
+
+def _columns_missing(step: PublishingStep, yielded: frozenset[str]) -> Iterator[tuple[str, Path]]:
     """The columns of its result that a step names, and where, and that the result has not. In a check's SQL case does not count."""
     if step.destination.partition is not None and step.destination.partition.column not in yielded:
         yield step.destination.partition.column, ("destination", "partition", "column")

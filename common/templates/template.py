@@ -12,10 +12,12 @@ from pydantic import Field, model_validator
 
 from common.ids import PATH_NAME
 from common.templates.check_specs import Check
+from common.templates.load_specs import Columns, CsvSpec
 from common.templates.parameter_spec import ParameterSpec
 from common.templates.resolved import OnFailure, Write
 from common.templates.scalars import Bytes, ColumnName, CredentialName, Duration, StepId, TableName
 from common.templates.strict import Strict
+from common.warehouse.warehouse import LoadFormat
 
 
 class Partition(Strict):
@@ -92,6 +94,35 @@ class QueryStep(_Step):
         return self
 
 
+class LoadStep(_Step):
+    """Stages the rows of files, checks them, publishes them."""
+
+    type: Literal["load"]
+    uri: str
+    """Where the files lie: `{location.NAME}/{tenant_id}/costs.csv`, or `{shared.NAME}/...`, with one `*` in the last part if need be. The
+    server's settings name the places. Placeholders after that: built-in names, and parameters of the types date, integer, enum, boolean
+    and identifier."""
+    format: LoadFormat
+    """`csv`; `ndjson`, a JSON object on each line; `parquet`."""
+    columns: Columns = ()
+    """The columns of the files: in their order for csv, by name otherwise. Only parquet, which says itself, may go without."""
+    csv: CsvSpec | None = None
+    """csv only: how the files are written."""
+    destination: DestinationSpec
+
+    @model_validator(mode="after")
+    def _fits_format(self) -> Self:
+        if self.format != "parquet" and not self.columns:
+            raise ValueError(f"{self.format} needs columns")
+        if self.format != "csv" and self.csv is not None:
+            raise ValueError("csv is for the format csv")
+        if self.format == "csv" and not all(column.is_flat for column in self.columns):
+            raise ValueError("csv has neither arrays nor records")
+        if self.destination.write == "view":
+            raise ValueError("a view is made of a SELECT: load into a table")
+        return self
+
+
 class DqStep(_Step):
     """Checks a table that is published already."""
 
@@ -104,7 +135,8 @@ class DqStep(_Step):
     """What must hold for its rows."""
 
 
-Step = Annotated[QueryStep | DqStep, Field(discriminator="type")]
+PublishingStep = QueryStep | LoadStep
+Step = Annotated[QueryStep | LoadStep | DqStep, Field(discriminator="type")]
 
 
 class TemplateFile(Strict):
@@ -146,7 +178,8 @@ class Template:
     """A template that loads. `data` is its file with the placeholders in place; `digest` the file's SHA-256, in hex.
 
     `description` and `parameters` are as the file has them. `destinations` are the tables that it publishes, each with its partition
-    column or None; `sources` the names of the sources that it reads; `exclusive` as TemplateFile has it.
+    column or None; `sources` the names of the sources that it reads, `places` those of the places that it loads files from; `exclusive` as
+    TemplateFile has it.
     """
 
     name: TemplateName
@@ -157,3 +190,4 @@ class Template:
     destinations: Mapping[str, str | None]
     sources: frozenset[str]
     exclusive: bool = False
+    places: frozenset[str] = frozenset()

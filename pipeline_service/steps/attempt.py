@@ -130,7 +130,7 @@ class Attempt:
     @property
     def target(self) -> TableRef:
         """The table that the step publishes or checks."""
-        table = self.step.query.destination if self.step.query else self.step.checked
+        table = self.step.published.destination if self.step.published else self.step.checked
         assert table is not None  # noqa: S101 - a plan's step has one or the other
         return TableRef.parse(table.table)
 

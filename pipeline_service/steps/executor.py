@@ -9,23 +9,30 @@ from common.warehouse.warehouse import TableRef
 from pipeline_service.steps.attempt import Attempt
 from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
+from pipeline_service.steps.load import LoadExecutor
 from pipeline_service.steps.query import QueryExecutor
 
 
 class StepExecutor:
     """The types of step that there are."""
 
-    def __init__(self, *, query: QueryExecutor, dq: DqExecutor, conditions: Conditions, tenants: Tenants) -> None:
+    def __init__(
+        self, *, query: QueryExecutor, load: LoadExecutor, dq: DqExecutor, conditions: Conditions, tenants: Tenants
+    ) -> None:
         self._query = query
+        self._load = load
         self._conditions = conditions
         self._dq = dq
         self._tenants = tenants
 
     async def run(self, attempt: Attempt) -> None:
-        """Execute the step. Raises StepFailed, TableNotAllowed, TenantNotFound, Unavailable and what the warehouse raises."""
+        """Execute the step. Raises StepFailed, TableNotAllowed, LocationNotAllowed, TenantNotFound, Unavailable and what the warehouse
+        raises."""
         await self._require_allowed(attempt)
         if attempt.step.query is not None:
             await self._query.run(attempt, attempt.step.query)
+        elif attempt.step.load is not None:
+            await self._load.run(attempt, attempt.step.load)
         elif attempt.step.checked is not None:
             await self._dq.run(attempt, attempt.step.checked)
 

@@ -24,6 +24,7 @@ from pipeline_service.step_result import RunRef
 from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.attempt import Attempt
 from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.publication import Publication
 from pipeline_service.steps.query import QueryExecutor
 from tests.contract.work import finish, new_id
 
@@ -121,7 +122,8 @@ class CheckedStep:
     async def execute(self, attempt: Attempt) -> Done:
         """Execute an attempt."""
         checks = Checks(self.warehouse, self.records, self._clock)
-        executor = QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, self._clock)
+        publication = Publication(self.warehouse, checks, self._clock)
+        executor = QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, publication)
         assert attempt.step.query is not None
         try:
             await executor.run(attempt, attempt.step.query)

@@ -139,7 +139,7 @@ async def test_parquet_rows_have_the_types_of_the_file(warehouse: Warehouse, dat
         "l": ["a"],
         "f": 0.5,
     }
-    types = {
+    types: dict[str, pa.DataType] = {
         **{"d": pa.date32(), "i": pa.int32(), "n": pa.decimal128(10, 2), "ts": pa.timestamp("ms", "Europe/Berlin")},
         **{"dt": pa.timestamp("us"), "l": pa.list_(pa.string()), "f": pa.float32()},
     }

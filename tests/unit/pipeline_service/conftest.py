@@ -21,6 +21,7 @@ from pipeline_service.activities import Activities
 from pipeline_service.engine import Execution, Started
 from pipeline_service.gate_activities import GateActivities
 from pipeline_service.gate_messages import Limits
+from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
 from pipeline_service.price import Price
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
@@ -32,6 +33,8 @@ from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.steps.load import LoadExecutor
+from pipeline_service.steps.publication import Publication
 from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import connect
 from pipeline_service.temporal_engine import TemporalEngine
@@ -87,8 +90,10 @@ class Lab:
         """A worker, as a process of the service has one."""
         clock = SystemClock()
         checks = Checks(self.warehouse, self.records, clock)
+        publication = Publication(self.warehouse, checks, clock)
         steps = StepExecutor(
-            query=QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, clock),
+            query=QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, publication),
+            load=LoadExecutor(self.warehouse, Locations(own={}, shared={}), publication),
             dq=DqExecutor(self.warehouse, checks),
             conditions=Conditions(self.warehouse),
             tenants=self.tenants,

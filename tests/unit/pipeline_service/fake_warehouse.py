@@ -12,6 +12,7 @@ from common.warehouse.warehouse import (
     Column,
     Job,
     JobResult,
+    LoadJob,
     MergeJob,
     QueryJob,
     ReplaceJob,
@@ -120,7 +121,7 @@ class FakeWarehouse:
             raise Terminal("cancelled")
         if job.job_id in self.failures or _short(job.job_id) in self.failures:
             raise self.failures.get(job.job_id) or self.failures[_short(job.job_id)]
-        assert not isinstance(job, MergeJob)
+        assert not isinstance(job, MergeJob | LoadJob)
         rows = self._replace(job) if isinstance(job, ReplaceJob) else self._query(job)
         self.effects.append(_short(job.job_id))
         return JobResult(job.job_id, rows, bytes_processed=10, bytes_billed=20)

@@ -7,6 +7,7 @@ from typing import Any, cast
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from pipeline_service.engine import Started
+from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
 from pipeline_service.planning import Planner
 from pipeline_service.request_record import Requests
@@ -44,7 +45,7 @@ async def test_a_run_keeps_the_day_on_which_it_was_accepted_in_utc(tmp_path: Pat
     run_template = RunTemplate(
         catalog=catalog,
         tenants=tenants,
-        planner=Planner(tenants, clock),
+        planner=Planner(tenants, Locations(own={}, shared={}), clock),
         requests=Requests(cast(Any, engine), cast(Any, None)),
     )
 

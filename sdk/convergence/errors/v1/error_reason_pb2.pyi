@@ -32,6 +32,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h)."""
     PLAN_TOO_LARGE: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT. The resolved plan is larger than 1 MB."""
+    LOCATION_NOT_ALLOWED: _ErrorReason.ValueType  # 5
+    """INVALID_ARGUMENT. The template loads files from a place that the server's settings do not name. In Run.error and Step.error: the
+    settings have changed since the run was accepted.
+    """
     API_KEY_INVALID: _ErrorReason.ValueType  # 10
     """UNAUTHENTICATED. No key, or one that is unknown, malformed, expired or revoked: deliberately one reason for all."""
     ADMIN_ONLY: _ErrorReason.ValueType  # 11
@@ -106,6 +110,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """In Run.error: the run took longer than its template allows. What its steps had published stays."""
     MERGE_KEYS_INVALID: _ErrorReason.ValueType  # 66
     """In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key."""
+    SOURCE_FILES_MISSING: _ErrorReason.ValueType  # 67
+    """In Run.error and Step.error: there is no file where the step loads some."""
+    LOAD_FAILED: _ErrorReason.ValueType  # 68
+    """In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what."""
     ROTATION_IN_PROGRESS: _ErrorReason.ValueType  # 70
     """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
@@ -134,6 +142,10 @@ REQUEST_ID_REUSED: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h)."""
 PLAN_TOO_LARGE: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT. The resolved plan is larger than 1 MB."""
+LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 5
+"""INVALID_ARGUMENT. The template loads files from a place that the server's settings do not name. In Run.error and Step.error: the
+settings have changed since the run was accepted.
+"""
 API_KEY_INVALID: ErrorReason.ValueType  # 10
 """UNAUTHENTICATED. No key, or one that is unknown, malformed, expired or revoked: deliberately one reason for all."""
 ADMIN_ONLY: ErrorReason.ValueType  # 11
@@ -208,6 +220,10 @@ RUN_TIMEOUT: ErrorReason.ValueType  # 65
 """In Run.error: the run took longer than its template allows. What its steps had published stays."""
 MERGE_KEYS_INVALID: ErrorReason.ValueType  # 66
 """In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key."""
+SOURCE_FILES_MISSING: ErrorReason.ValueType  # 67
+"""In Run.error and Step.error: there is no file where the step loads some."""
+LOAD_FAILED: ErrorReason.ValueType  # 68
+"""In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what."""
 ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
 """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71

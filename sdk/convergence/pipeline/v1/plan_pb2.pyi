@@ -174,6 +174,7 @@ class PlannedStep(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """The step's id in the template."""
     type: _builtins.str
@@ -216,6 +217,10 @@ class PlannedStep(_message.Message):
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The columns by which `merge` finds the rows that it replaces; empty for other writes."""
 
+    @_builtins.property
+    def load(self) -> Global___PlannedLoad:
+        """The files that a load step reads; absent for other types."""
+
     def __init__(
         self,
         *,
@@ -232,14 +237,83 @@ class PlannedStep(_message.Message):
         credential: _builtins.str = ...,
         estimate: Global___StepEstimate | None = ...,
         keys: _abc.Iterable[_builtins.str] | None = ...,
+        load: Global___PlannedLoad | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "condition", b"condition", "destination", b"destination", "estimate", b"estimate", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "condition", b"condition", "destination", b"destination", "estimate", b"estimate", "load", b"load", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "checks", b"checks", "condition", b"condition", "credential", b"credential", "depends_on", b"depends_on", "destination", b"destination", "estimate", b"estimate", "keys", b"keys", "max_bytes_billed", b"max_bytes_billed", "query", b"query", "step_id", b"step_id", "type", b"type", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "checks", b"checks", "condition", b"condition", "credential", b"credential", "depends_on", b"depends_on", "destination", b"destination", "estimate", b"estimate", "keys", b"keys", "load", b"load", "max_bytes_billed", b"max_bytes_billed", "query", b"query", "step_id", b"step_id", "type", b"type", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlannedStep: _TypeAlias = PlannedStep  # noqa: Y015
+
+@_typing.final
+class PlannedLoad(_message.Message):
+    """The files that a load step reads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URI_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    uri: _builtins.str
+    """Where they lie, `gs://bucket/path` or, on the local warehouse, an absolute path; one `*` in the last part stands for any characters."""
+    format: _builtins.str
+    """How they are written: `csv`, `ndjson` or `parquet`."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedColumn]:
+        """Their columns; empty where Parquet files tell them themselves."""
+
+    def __init__(
+        self,
+        *,
+        uri: _builtins.str = ...,
+        format: _builtins.str = ...,
+        columns: _abc.Iterable[Global___PlannedColumn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "format", b"format", "uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedLoad: _TypeAlias = PlannedLoad  # noqa: Y015
+
+@_typing.final
+class PlannedColumn(_message.Message):
+    """A column of files."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    REPEATED_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    type: _builtins.str
+    """Its GoogleSQL type, for example `NUMERIC`; `RECORD` for a STRUCT, and for an array that of its elements."""
+    repeated: _builtins.bool
+    """Whether it is an array."""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedColumn]:
+        """The columns of a RECORD; empty for other types."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+        repeated: _builtins.bool = ...,
+        fields: _abc.Iterable[Global___PlannedColumn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "name", b"name", "repeated", b"repeated", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedColumn: _TypeAlias = PlannedColumn  # noqa: Y015
 
 @_typing.final
 class PlannedStatement(_message.Message):
@@ -430,6 +504,8 @@ class StepEstimate(_message.Message):
         """The local warehouse adds up the sizes of all tables named, with every column and partition, by assumed widths of the types."""
         UNKNOWN: StepEstimate._Basis.ValueType  # 6
         """Nothing is known; `unknown_because` says why."""
+        NOT_BILLED: StepEstimate._Basis.ValueType  # 7
+        """The step runs no query: a load step without a condition. Loading files is free."""
 
     class Basis(_Basis, metaclass=_BasisEnumTypeWrapper):
         """Where an estimate comes from."""
@@ -448,6 +524,8 @@ class StepEstimate(_message.Message):
     """The local warehouse adds up the sizes of all tables named, with every column and partition, by assumed widths of the types."""
     UNKNOWN: StepEstimate.Basis.ValueType  # 6
     """Nothing is known; `unknown_because` says why."""
+    NOT_BILLED: StepEstimate.Basis.ValueType  # 7
+    """The step runs no query: a load step without a condition. Loading files is free."""
 
     BASIS_FIELD_NUMBER: _builtins.int
     BYTES_PROCESSED_FIELD_NUMBER: _builtins.int

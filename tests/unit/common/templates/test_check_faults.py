@@ -174,7 +174,7 @@ def test_two_checks_of_one_column_need_names(load: Load) -> None:
 
 def test_the_change_of_rows_is_for_steps_that_have_rows(load: Load) -> None:
     text = "description: x\nsteps:\n  - id: a\n    type: dq\n    table: t\n    checks:\n      - {type: row_count, max_change: 0.5}\n"
-    with pytest.raises(DoesNotLoad, match=r"example\.yml:7: max_change is for query steps"):
+    with pytest.raises(DoesNotLoad, match=r"example\.yml:7: max_change is for steps that publish rows"):
         load(text)
 
 

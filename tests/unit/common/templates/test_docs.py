@@ -6,11 +6,12 @@ from typing import get_args
 
 import pytest
 
+from common.templates.load_specs import CsvSpec, LoadColumn
 from common.templates.parameter_spec import CONSTRAINTS, ParameterSpec
 from common.templates.parameters import ParameterType
 from common.templates.resolved import Write
 from common.templates.schema import template_schema
-from common.templates.template import DestinationSpec, DqStep, QueryStep
+from common.templates.template import DestinationSpec, DqStep, LoadStep, QueryStep
 from tests.unit.common.templates.conftest import Load
 from tests.unit.common.templates.test_schema import problems
 
@@ -43,9 +44,17 @@ def test_every_type_and_its_constraints_are_in_the_table() -> None:
 
 
 def test_every_key_of_parameters_steps_writes_and_checks_is_in_a_table() -> None:
-    keys = {*ParameterSpec.model_fields, *QueryStep.model_fields, *DqStep.model_fields, *get_args(Write)}
+    keys = {
+        *ParameterSpec.model_fields,
+        *QueryStep.model_fields,
+        *LoadStep.model_fields,
+        *DqStep.model_fields,
+        *get_args(Write),
+    }
     assert keys - rows().keys() == set()
-    assert [name for name in DestinationSpec.model_fields if f"{name}`" not in TEXT and f"{name}:" not in TEXT] == []
+    parts = (DestinationSpec, LoadColumn, CsvSpec)
+    named = [name for part in parts for name in part.model_fields]
+    assert [name for name in named if f"{name}`" not in TEXT and f"{name}:" not in TEXT] == []
     checks = [
         part["properties"]["type"]["const"]
         for part in template_schema()["$defs"].values()

@@ -154,7 +154,7 @@ def test_braces_of_patterns_values_and_json_are_their_own(load: Load) -> None:
     template = load(
         declaring("{type: string, pattern: 'x{2}', description: 'of {tenant_id}'}\n  k: {type: enum, values: ['{k}']}")
     )
-    bindings = make_bindings(template.name, "acme", {}, template.parameters, {}, today=TODAY)
+    bindings = make_bindings(template.name, "acme", {}, template.parameters, {}, today=TODAY, places={})
     rendered, faults = render_data(template.data, bindings)
     assert (rendered["parameters"], faults) == (
         {

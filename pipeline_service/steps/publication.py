@@ -1,0 +1,86 @@
+"""What steps that publish rows have in common: stage them, check them there, and only then put them into the table."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from common.clock import Clock
+from common.warehouse.warehouse import Destination, Job, MergeJob, ReplaceJob, Warehouse
+from pipeline_service.plan import PlanLoad, PlanQuery
+from pipeline_service.step_errors import StepFailed
+from pipeline_service.steps.attempt import PUBLISH, Attempt, day_of
+from pipeline_service.steps.checks import Checks
+
+PUBLISH_SECONDS = 300.0
+"""How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
+Staging = Callable[[int, Destination], Job]
+"""The job that stages the rows in a destination, for its try of that number."""
+
+
+class Publication:
+    """Publishes rows. The stage stays until the run ends, so that an attempt can follow one that died anywhere."""
+
+    def __init__(self, warehouse: Warehouse, checks: Checks, clock: Clock) -> None:
+        self._warehouse = warehouse
+        self._checks = checks
+        self._clock = clock
+
+    async def run(
+        self,
+        attempt: Attempt,
+        published: PlanQuery | PlanLoad,
+        staging: Staging,
+        stager: AbstractAsyncContextManager[Warehouse],
+    ) -> None:
+        """Stage by a job on `stager`, check and publish as the step. Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), what opening `stager`
+        and what the warehouse raise. Nothing is published then."""
+        async with before_publishing(attempt):
+            await self._stage(attempt, published, staging, stager)
+            await self._checks.run(attempt, f"SELECT * FROM `{attempt.stage}`")
+        await self._publish(attempt, published)
+
+    async def _stage(
+        self,
+        attempt: Attempt,
+        published: PlanQuery | PlanLoad,
+        staging: Staging,
+        stager: AbstractAsyncContextManager[Warehouse],
+    ) -> None:
+        destination = Destination(
+            attempt.stage,
+            partition_column=published.destination.partition_column,
+            clustering=published.clustering,
+            expire_time=attempt.stage_expire_time,
+        )
+        patience_seconds = attempt.step.timeout_seconds + 5  # the timeout is the caller's to keep
+        async with stager as warehouse:
+            result = await attempt.run_job(
+                warehouse,
+                lambda number: staging(number, destination),
+                deadline_seconds=patience_seconds,
+                clock=self._clock,
+            )
+        attempt.stage_job_id = result.job_id
+        attempt.rows_staged = result.rows
+
+    async def _publish(self, attempt: Attempt, published: PlanQuery | PlanLoad) -> None:
+        def job(number: int) -> Job:
+            job_id, stage, target = attempt.job_id(PUBLISH, number), attempt.stage, attempt.target
+            if published.write == "merge":
+                return MergeJob(job_id, stage, target, published.keys, attempt.labels, PUBLISH_SECONDS)
+            partition = day_of(published.destination.partition) if published.write == "replace_partition" else None
+            return ReplaceJob(job_id, stage, target, partition, attempt.labels, PUBLISH_SECONDS)
+
+        result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
+        attempt.publish_job_id = result.job_id
+        attempt.rows_written = result.rows
+
+
+@asynccontextmanager
+async def before_publishing(attempt: Attempt) -> AsyncIterator[None]:
+    """What a step does before it publishes, within its timeout. Raises StepFailed (STEP_TIMEOUT)."""
+    try:
+        async with asyncio.timeout(attempt.step.timeout_seconds):
+            yield
+    except TimeoutError as error:
+        raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout; nothing was published") from error
