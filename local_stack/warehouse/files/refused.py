@@ -4,9 +4,10 @@ from common.errors import Terminal
 
 
 class FileRefused(Terminal):
-    """A file that does not hold what the columns say."""
+    """A file that does not hold what the columns say: its path below the folder, and the line, from 1, where the row begins."""
 
     def __init__(self, file: str, problem: str, *, line: int | None = None) -> None:
+        self.file = file
         place = f"{file}, line {line}" if line is not None else file
         super().__init__(f"A file holds what the columns do not allow: {place}: {problem}", reason="LOAD_FAILED")
 

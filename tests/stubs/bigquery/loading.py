@@ -11,6 +11,7 @@ from common.errors import Terminal
 from common.warehouse.warehouse import Column, CsvOptions, Destination, LoadFormat, LoadJob, TableRef
 from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.files.reading import FileRows
+from local_stack.warehouse.files.refused import FileRefused
 from tests.stubs.bigquery.answers import ApiError
 
 _FORMATS: Mapping[str, LoadFormat] = {"CSV": "csv", "NEWLINE_DELIMITED_JSON": "ndjson", "PARQUET": "parquet"}
@@ -47,4 +48,5 @@ def as_api_error(error: Exception, load: Mapping[str, Any]) -> ApiError:
     if isinstance(error, Terminal) and error.reason == "SOURCE_FILES_MISSING":
         return ApiError("notFound", f"Not found: Uris {uri}")
     text = f"Error while reading data, error message: Could not parse 'hunter2' starting at location 12 {error}"
-    return ApiError("invalid", text, location=uri)
+    bucket = "/".join(uri.split("/")[:3])
+    return ApiError("invalid", text, location=f"{bucket}/{error.file}" if isinstance(error, FileRefused) else uri)
