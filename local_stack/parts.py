@@ -47,7 +47,12 @@ def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, st
             listens(ports["kms"]),
         ),
         Part("temporal", _temporal(port["temporal"], state), kept, serves(ports["temporal"], TEMPORAL_HEALTH)),
-        Part("sample_data", _python("local_stack.sample_data", *warehouse), kept, after=("warehouse",)),
+        Part(
+            "sample_data",
+            _python("local_stack.sample_data", *warehouse, "--files-dir", str(state.load("shared"))),
+            kept,
+            after=("warehouse",),
+        ),
         Part(
             "pipeline_service",
             _python("pipeline_service"),

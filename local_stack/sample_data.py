@@ -1,4 +1,5 @@
-"""`python -m local_stack.sample_data`: load the generated billing exports into the local warehouse, unless they are there.
+"""`python -m local_stack.sample_data`: load the generated billing exports into the local warehouse, unless they are there, and put the
+files there that templates can load.
 
 An export is uploaded whole or not at all, so a table that exists is complete, whatever was killed.
 """
@@ -17,6 +18,7 @@ from local_stack.billing_export import COLUMNS
 from local_stack.ports import HOST
 from local_stack.sample_catalog import PROFILES, Profile
 from local_stack.sample_export import generate
+from local_stack.sample_files import write_sample_files
 from local_stack.warehouse.upload import upload
 
 LOCATION = "US"
@@ -33,8 +35,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local_stack.sample_data", description="Load the sample exports")
     parser.add_argument("--port", type=int, required=True, help="port of the local warehouse")
     parser.add_argument("--token-file", type=Path, required=True, help="what the local warehouse asks for")
+    parser.add_argument("--files-dir", type=Path, required=True, help="where files lie that templates load")
     arguments = parser.parse_args()
     try:
+        write_sample_files(arguments.files_dir)
         asyncio.run(load(f"{HOST}:{arguments.port}", read_secret_file(arguments.token_file)))
     except (OSError, ValueError, WarehouseError) as error:
         sys.exit(f"sample_data: {error}")

@@ -1,14 +1,20 @@
 """A stack that runs: what it promises about its processes. One life for all tests of this module, whatever their order."""
 
+import asyncio
 import os
 import re
 import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
+from common.secret import Secret
+from convergence.pipeline.v1 import run_pb2
+from local_stack.api_client import CHANNEL_OPTIONS, ApiClient
 from local_stack.parts import SERVICES
 from tests.e2e.stack import PARTS, Up, is_alive, is_open, is_serving
 from tests.waiting import eventually
@@ -56,6 +62,28 @@ def test_admin_key_is_in_no_log_and_no_process_s_environment(up: Up) -> None:
         assert key not in path.read_bytes()
     for pid in up.pids().values():
         assert key not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+async def _exchange_rates(tenant_address: str, pipeline_address: str, admin_key: str) -> list[dict[str, Any]]:
+    """What a new tenant has in its table once it has run the example that loads files."""
+    async with (
+        grpc.aio.insecure_channel(tenant_address, options=CHANNEL_OPTIONS) as tenants,
+        grpc.aio.insecure_channel(pipeline_address, options=CHANNEL_OPTIONS) as pipelines,
+    ):
+        answer = await ApiClient(tenants, pipelines, Secret(admin_key)).onboard("loads_files")
+        client = ApiClient(tenants, pipelines, Secret(answer.api_key))
+        run_id = await client.run_template("loads_files", "gcp/example/exchange-rates", "")
+        runs = [run async for run in client.watch(run_id)]
+        assert runs[-1].status == run_pb2.Run.COMPLETE, runs[-1]
+        return list(await client.read_table("loads_files", "exchange_rates", ""))
+
+
+def test_the_example_that_loads_files_finds_what_the_stack_has_put_there(up: Up) -> None:
+    addresses = up.until_ready()
+    admin_key = (up.state / "admin_api_key").read_text().strip()
+    rows = asyncio.run(_exchange_rates(addresses["tenant_service"], addresses["pipeline_service"], admin_key))
+    assert len(rows) == 4 * 30
+    assert {"day": "2025-11-01", "currency": "EUR", "usd": "1.16"} in rows
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -120,6 +121,7 @@ class Loading:
 
     stack: PipelineStack
     place: Place
+    options: dict[str, Any]
 
     def put(self, tenant_id: str, content: str | bytes = ROWS, path: str = f"{DAY}/costs.csv") -> str:
         """Put a file of a tenant's there, and say its uri."""
@@ -135,16 +137,17 @@ async def loading(
     token_file = tmp_path / "token"
     token_file.touch(mode=0o600)
     local = {"warehouse": "local", "warehouse_address": local_server.address, "warehouse_token_file": token_file}
-    options = {
+    options: dict[str, Any] = {
+        "configs_dir": configs_dir,
         **(local if is_local else {}),
         "load_locations": f"inbox={place.uri}/tenants",
         "shared_load_locations": f"rates={place.uri}/{SHARED}",
     }
     async with (
         tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir, **options) as stack,
+        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, **options) as stack,
     ):
-        yield Loading(stack, place)
+        yield Loading(stack, place, options)
 
 
 def failed(run: run_pb2.Run) -> str:
@@ -181,7 +184,7 @@ async def test_a_day_of_files_is_published_with_its_checks_and_provenance(loadin
 
 async def test_a_plan_shows_the_files_and_costs_nothing(loading: Loading) -> None:
     tenant_id, key = await loading.stack.onboard(export=False)
-    names = {"provider": "gcp", "domain": "test", "template_name": "daily"}
+    names: dict[str, Any] = {"provider": "gcp", "domain": "test", "template_name": "daily"}
     request = plan_pb2.PlanTemplateRequest(tenant_id=tenant_id, date=DAY, **names)
     plan = await loading.stack.stub.PlanTemplate(request, metadata=key, timeout=30)
     (step,) = plan.steps
@@ -223,7 +226,7 @@ async def test_shared_files_are_every_tenants(loading: Loading) -> None:
         assert {row["currency"]: row["rate"] for row in rows} == {"EUR": "1.1", "CHF": "1.05"}
 
 
-MALFORMED = {
+MALFORMED: dict[str, str | bytes] = {
     "text for a number": f"{DAY},compute,hunter2\n",
     "a quote left open": f'{DAY},"hunter2,1\n',
     "too few fields": f"{DAY},hunter2\n",
@@ -276,7 +279,13 @@ async def test_a_link_out_of_the_place_is_no_file(loading: Loading) -> None:
 
 async def test_a_place_that_the_settings_do_not_name_is_refused_by_both_methods(loading: Loading) -> None:
     tenant_id, key = await loading.stack.onboard(export=False)
-    names = {"tenant_id": tenant_id, "provider": "gcp", "domain": "test", "template_name": "elsewhere", "date": DAY}
+    names: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "provider": "gcp",
+        "domain": "test",
+        "template_name": "elsewhere",
+        "date": DAY,
+    }
     stub = loading.stack.stub
     for call in (
         stub.RunTemplate(pb2.RunTemplateRequest(**names), metadata=key, timeout=30),
@@ -310,3 +319,36 @@ async def test_a_real_export_is_loaded_to_the_last_digit(loading: Loading) -> No
     flat = {"sku_id": "sku.id", "region": "location.region", "usage_amount": "usage.amount"}
     assert sorted(told(row, {}) for row in rows) == sorted(told(row, flat) for row in expected)
     assert sum(Decimal(row["cost"]) for row in rows) == sum(day.cost for day in real_totals().values())
+
+
+async def test_a_step_that_the_settings_allow_no_more_by_its_turn_loads_nothing(
+    loading: Loading, tmp_path: Path, temporal_address: str
+) -> None:
+    stack, queue = loading.stack, uuid.uuid4().hex
+    tenant_id, key = await stack.onboard(export=False)
+    loading.put(tenant_id)
+    options = {**loading.options, "temporal_task_queue": queue}
+    none = {"load_locations": "", "shared_load_locations": ""}
+    async with (
+        pipeline_stack(tmp_path, stack.warehouse, stack.tenants, temporal_address, **{**options, "role": "api"}) as api,
+        pipeline_stack(
+            tmp_path, stack.warehouse, stack.tenants, temporal_address, **{**options, **none, "role": "worker"}
+        ),
+    ):
+        run = await api.run(tenant_id, key)
+    assert failed(run) == "LOCATION_NOT_ALLOWED"
+    assert not [table for table in await stack.warehouse.list_tables(tenant_id) if table.table == "loaded"]
+
+
+async def test_a_load_that_is_cancelled_publishes_nothing(loading: Loading) -> None:
+    tenant_id, key = await loading.stack.onboard(export=False)
+    loading.put(tenant_id, HEADER + f"{DAY},compute,1\n" * 1_500_000)
+    started = await loading.stack.start(tenant_id, key)
+    names = {"pipeline_logging_id": started.pipeline_logging_id}
+    watch = loading.stack.stub.WatchRun(pb2.WatchRunRequest(**names), metadata=key, timeout=60)
+    async for run in watch:
+        if run.steps[0].status == run_pb2.Step.RUNNING:
+            await loading.stack.stub.CancelRun(pb2.CancelRunRequest(**names), metadata=key, timeout=30)
+    assert run.status == run_pb2.Run.CANCELLED
+    tables = [table.table for table in await loading.stack.warehouse.list_tables(tenant_id)]
+    assert "loaded" not in tables

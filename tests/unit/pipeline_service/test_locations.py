@@ -14,8 +14,9 @@ LOCATIONS = Locations(own={"inbox": "gs://b/in", "deep": "gs://b/deep/er"}, shar
 
 
 def settings(warehouse: str = "bigquery", **given: Any) -> LoadSettings:
-    local = {"warehouse_address": "127.0.0.1:1", "warehouse_token_file": Path("token")} if warehouse == "local" else {}
-    return LoadSettings(_env_file=None, warehouse=warehouse, project="p", **local, **given)
+    local: dict[str, Any] = {"warehouse_address": "127.0.0.1:1", "warehouse_token_file": Path("token")}
+    options = {"warehouse": warehouse, "project": "p", **(local if warehouse == "local" else {}), **given}
+    return LoadSettings(_env_file=None, **options)
 
 
 @pytest.mark.parametrize(
