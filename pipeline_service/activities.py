@@ -51,6 +51,8 @@ class Activities:
         start_time = self._clock.now()
 
         async def execute(attempt: Attempt) -> StepResult:
+            if attempt.follows_another and (result := await self._records.success_before(attempt)) is not None:
+                return result
             await self._steps.run(attempt)
             await self._records.add_attempt(attempt, start_time=start_time, error=None)
             return attempt.result()
@@ -80,7 +82,7 @@ class Activities:
         outage = Outage(self._clock)
         async with while_alive():
             while True:
-                attempt = self._attempt(task)
+                attempt = self._attempt(task, repeated=outage.has_waited)
                 try:
                     return await act(attempt)
                 except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
@@ -94,7 +96,7 @@ class Activities:
                         described, attempt.result(), repeat=repeat, attempt=attempt.number
                     ) from None
 
-    def _attempt(self, task: StepTask) -> Attempt:
+    def _attempt(self, task: StepTask, *, repeated: bool) -> Attempt:
         info = activity.info()
         return Attempt(
             task.run,
@@ -103,6 +105,7 @@ class Activities:
             schedule_time=info.scheduled_time,
             leaves_jobs=others_go_on,
             price=self._price,
+            repeated=repeated,
         )
 
     @activity.defn

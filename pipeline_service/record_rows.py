@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from pydantic import TypeAdapter
 
@@ -10,6 +11,7 @@ from common.warehouse.statements import Record
 from common.warehouse.warehouse import Row, Value
 from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
 from pipeline_service.sample_json import sample_json
+from pipeline_service.step_result import StepResult
 from pipeline_service.steps.attempt import Attempt, day_of
 
 _STEPS = TypeAdapter(tuple[Step, ...])
@@ -119,6 +121,22 @@ def outcome_in(row: Row) -> CheckOutcome:
     values = {field: row[names.get(field, field)] for field in fields}
     return _OUTCOME.validate_python(
         {**values, "observed": values["observed"] or "", "expected": values["expected"] or ""}
+    )
+
+
+def result_in(row: Row, checks: tuple[CheckOutcome, ...]) -> StepResult:
+    """What an attempt did, by the row of its success and the recorded outcomes of its checks."""
+    price = row.get("price_per_tib_usd")
+    return StepResult(
+        attempts=int(str(row["attempt"])),
+        rows_staged=int(str(row["rows_staged"] or 0)),
+        rows_written=int(str(row["rows_written"] or 0)),
+        bytes_processed=int(str(row["bytes_processed"] or 0)),
+        bytes_billed=int(str(row["bytes_billed"] or 0)),
+        checks=checks,
+        stage_job_id=text_in(row, "job_id"),
+        publish_job_id=text_in(row, "publish_job_id"),
+        price_per_tib_usd="" if price is None else f"{Decimal(str(price)).normalize():f}",
     )
 
 

@@ -11,10 +11,11 @@ from common.warehouse.attempts import run_once
 from common.warehouse.rows import read_rows
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
-from pipeline_service.record_rows import check_row, outcome_in, run_in, run_row, step_row
+from pipeline_service.record_rows import check_row, outcome_in, result_in, run_in, run_row, step_row
 from pipeline_service.record_sql import begin_statement, end_statement, last_rows_sql, runs_statement
-from pipeline_service.run import CheckOutcome, Run, RunError
+from pipeline_service.run import CheckOutcome, Run, RunError, StepStatus
 from pipeline_service.run_filter import RunFilter
+from pipeline_service.step_result import StepResult
 from pipeline_service.steps.attempt import Attempt, day_of
 
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
@@ -65,6 +66,22 @@ class Records:
         """Add the row of an attempt at a step that has just ended."""
         row = step_row(attempt, start_time=start_time, end_time=self._clock.now(), error=error)
         await self._insert(attempt, STEPS, f"log{attempt.number}", [row])
+
+    async def success_before(self, attempt: Attempt) -> StepResult | None:
+        """What an earlier attempt at the step did, where one is recorded to have succeeded: it died before the engine knew."""
+        try:
+            rows = await self._read(
+                f"SELECT * FROM `{TableRef(attempt.run.tenant_id, STEPS)}` "
+                "WHERE pipeline_logging_id = @pipeline_logging_id AND step_id = @step_id AND status = @status",
+                pipeline_logging_id=attempt.run.pipeline_logging_id,
+                step_id=attempt.step.step_id,
+                status=StepStatus.COMPLETE.value,
+            )
+        except ObjectNotFound:  # writing says so
+            return None
+        if not rows:
+            return None
+        return result_in(rows[0], await self.check_outcomes(attempt) if attempt.step.checks else ())
 
     async def add_checks(self, attempt: Attempt, records: Sequence[CheckRecord]) -> None:
         """Add the rows of a step's checks, once for all attempts at the step."""

@@ -31,7 +31,7 @@ class Attempt:
     """The attempt with this `number`, from 1, at a step that was first scheduled at `schedule_time`.
 
     `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to. `price` is what is billed for bytes
-    now.
+    now. `repeated` says that the attempt begins again, under its number.
     """
 
     def __init__(
@@ -43,11 +43,14 @@ class Attempt:
         schedule_time: datetime,
         leaves_jobs: Callable[[], bool],
         price: Price,
+        repeated: bool = False,
     ) -> None:
         self.run = run
         self.step = step
         self.number = number
         self.price = price
+        self.follows_another = repeated or number > 1
+        """Whether something of the step may have been done and recorded before."""
         self.run_create_time = run.create_time or schedule_time
         self.stage_expire_time = schedule_time + STAGE_LIFETIME
         self.rows_staged = 0

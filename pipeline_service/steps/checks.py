@@ -35,11 +35,11 @@ class Checks:
         """
         if not attempt.step.checks:
             return
-        attempt.checks = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
+        attempt.checks = await self._records.check_outcomes(attempt) if attempt.follows_another else ()
         if not attempt.checks:
             decided = await self._decide(attempt, f"WITH {CHECKED} AS ({checked}) ")
             # The record of an attempt that died may have come through just now, in place of this one's.
-            recorded = await self._records.check_outcomes(attempt) if attempt.number > 1 else ()
+            recorded = await self._records.check_outcomes(attempt) if attempt.follows_another else ()
             attempt.checks = recorded or decided
         blocking = [outcome.name for outcome in attempt.checks if outcome.blocks]
         if blocking:

@@ -20,6 +20,11 @@ class Outage:
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._deadline: float | None = None
 
+    @property
+    def has_waited(self) -> bool:
+        """Whether the attempt began before."""
+        return self._deadline is not None
+
     async def waited_out(self, error: Exception) -> bool:
         """Pause and say True where the attempt may begin again, attaching to its jobs. False at once for a job that failed, for what does
         not pass soon, and once the patience is used up."""

@@ -1,12 +1,15 @@
 """How long an attempt waits for what is away, by a clock that does not move by itself, and what that leaves of a run."""
 
+from datetime import datetime
+
 import pytest
 
 from common.errors import JobAborted, Terminal, Transient, Unavailable
-from pipeline_service.run import RunStatus
+from pipeline_service.run import RunError, RunStatus
+from pipeline_service.steps.attempt import Attempt
 from pipeline_service.steps.outage import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Outage
 from tests.unit.pipeline_service.conftest import Lab
-from tests.unit.pipeline_service.plans import plan
+from tests.unit.pipeline_service.plans import check, plan, query_step
 
 
 class WaitingClock:
@@ -63,3 +66,30 @@ async def test_an_outage_before_a_step_costs_it_no_attempt(lab: Lab) -> None:
     assert (run.state.status, run.state.steps[0].attempts) == (RunStatus.COMPLETE, 1)
     assert [row["status"] for row in lab.warehouse.records("step_logs")] == ["COMPLETE"]
     assert asked == 4
+
+
+async def test_a_success_that_is_recorded_is_neither_done_nor_measured_nor_recorded_again(lab: Lab) -> None:
+    outcomes = iter([True])  # A second measurement would fail.
+    lab.warehouse.measures["measure once"] = lambda _: {
+        "passed": next(outcomes),
+        "failing_rows": 0,
+        "observed": "1",
+        "expected": "1",
+    }
+    add_attempt, answers_lost = lab.records.add_attempt, iter([True])
+
+    async def add_and_lose_the_answer(attempt: Attempt, *, start_time: datetime, error: RunError | None) -> None:
+        await add_attempt(attempt, start_time=start_time, error=error)
+        if next(answers_lost, False):
+            raise Transient("away")
+
+    lab.records.add_attempt = add_and_lose_the_answer  # type: ignore[method-assign]
+    async with lab.worker():
+        run = await lab.run(plan(lab.tenant_id, query_step(lab.tenant_id, checks=(check("once"),))))
+    [step] = run.state.steps
+    assert (run.state.status, step.attempts, step.rows_staged, step.rows_written) == (RunStatus.COMPLETE, 1, 1, 1)
+    assert (step.checks[0].observed, step.price_per_tib_usd) == ("1", "6.25")
+    assert step.publish_job_id == f"{run.pipeline_logging_id}_load_publish_1"
+    assert [row["status"] for row in lab.warehouse.records("step_logs")] == ["COMPLETE"]
+    assert len(lab.warehouse.records("dq_results")) == 1
+    assert len(lab.warehouse.effects) == len(set(lab.warehouse.effects))
