@@ -48,7 +48,7 @@ test: $(STAMP) ## Run every test
 
 ROUNDS ?= 30
 SEED ?= 1
-chaos: $(STAMP) ## Kill, cut off and overload, ROUNDS times at moments that SEED fixes
+chaos: $(STAMP) ## Kill, cut off and overload, ROUNDS times at moments that SEED fixes: about an hour (docs/chaos.md)
 	CONVERGENCE_CHAOS_FULL=1 CONVERGENCE_CHAOS_ROUNDS=$(ROUNDS) CONVERGENCE_CHAOS_SEED=$(SEED) \
 		$(BIN)/python -m pytest -n0 -v --durations=20 tests/chaos
 

@@ -12,13 +12,15 @@ from common.warehouse.warehouse import Job, JobResult, Warehouse
 Moment = Literal["submitting", "submitted", "ended"]
 """Before a job is submitted; once the warehouse has it; once its end is known, and nobody has been told."""
 
+PAUSE_SECONDS = 0.02
+
 
 @dataclass(frozen=True)
 class Fate:
     """What is to happen to one of the replicas that share it: whichever comes to the `count`th of these moments first dies, and no other.
 
     `part` is in the id of the job; `moment` None is any. `claim` is a file that must not exist yet. Every job with `slow_part` in its id
-    takes `slow_seconds` longer.
+    begins `slow_seconds` later, and not before the file `slow_until` exists.
     """
 
     claim: Path | None = None
@@ -27,6 +29,7 @@ class Fate:
     count: int = 1
     slow_part: str = "_stage_"
     slow_seconds: float = 0.0
+    slow_until: Path | None = None
 
 
 class FatefulWarehouse:
@@ -40,8 +43,8 @@ class FatefulWarehouse:
     async def submit(self, job: Job) -> None:
         """Start a job."""
         self._come_to("submitting", job.job_id)
-        if self._fate.slow_seconds and self._fate.slow_part in job.job_id:
-            await asyncio.sleep(self._fate.slow_seconds)
+        if self._fate.slow_part in job.job_id:
+            await self._dawdle()
         await self._warehouse.submit(job)
         self._come_to("submitted", job.job_id)
 
@@ -53,6 +56,11 @@ class FatefulWarehouse:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._warehouse, name)
+
+    async def _dawdle(self) -> None:
+        await asyncio.sleep(self._fate.slow_seconds)
+        while self._fate.slow_until is not None and not self._fate.slow_until.exists():  # noqa: ASYNC110
+            await asyncio.sleep(PAUSE_SECONDS)
 
     def _come_to(self, moment: Moment, job_id: str) -> None:
         fate = self._fate

@@ -11,7 +11,7 @@ import grpc
 
 from common.api_keys.hashing import digest_of
 from common.warehouse.warehouse import Warehouse
-from tests.chaos.patient import RECONNECT, Patient
+from tests.chaos.patient import PATIENCE_SECONDS, RECONNECT, Patient
 from tests.chaos.replica import Replica
 from tests.local_kms import KEY, emulator
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, onboard
@@ -21,11 +21,23 @@ from tests.warehouses import LocalServer
 
 ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 TEMPLATE = "gcp/test/daily"
+ONE_STEP = """
+description: One step, as short as any
+parameters:
+  note: {type: string, default: none}
+steps:
+  - id: load
+    type: query
+    sql: SELECT @note AS note
+    destination: {table: notes, write: replace_table}
+"""
+LASTING = {name: text.replace("timeout: 1m", "timeout: 10m") for name, text in TEMPLATES.items()} | {"one": ONE_STEP}
+"""As long as steps last unless a template says otherwise: longer than any outage here."""
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant with an export of its own, and its key."""
+    """A tenant, and its key."""
 
     tenant_id: str
     key: str
@@ -49,9 +61,9 @@ class Installation:
         self.replicas += [one, two]
         return one, two
 
-    async def onboard(self) -> Tenant:
+    async def onboard(self, *, export: bool = True) -> Tenant:
         """A new tenant."""
-        tenant_id, metadata = await onboard(self.warehouse, self.tenants)
+        tenant_id, metadata = await onboard(self.warehouse, self.tenants, export=export)
         return Tenant(tenant_id, metadata[0][1])
 
     async def stages(self, tenant: Tenant) -> list[str]:
@@ -82,7 +94,7 @@ async def installation(
         tenant_stack(folder, warehouse, kms_address=kms_address, project=place["project"]) as tenants,
     ):
         settings = {
-            "configs_dir": configs_with(folder, TEMPLATES),
+            "configs_dir": configs_with(folder, LASTING),
             "GCP_KMS_KEY_NAME": KEY,
             "kms_endpoint": kms_address,
             "kms_token_file": folder / "kms-token",
@@ -102,9 +114,11 @@ async def installation(
 
 
 @asynccontextmanager
-async def caller(tenant: Tenant, *replicas: Replica) -> AsyncIterator[Patient]:
+async def caller(
+    tenant: Tenant, *replicas: Replica, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[Patient]:
     """The tenant, who asks the replicas in turn, and whichever is there while others are away."""
     target = "ipv4:" + ",".join(replica.address for replica in replicas)
     options = (*RECONNECT, ("grpc.service_config", ROUND_ROBIN), ("grpc.use_local_subchannel_pool", 1))
     async with grpc.aio.insecure_channel(target, options=options) as channel:
-        yield Patient(channel, channel, tenant.key)
+        yield Patient(channel, channel, tenant.key, patience_seconds)

@@ -24,11 +24,12 @@ RECONNECT = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_bac
 
 @dataclass
 class Patient:
-    """Holds one key. `interruptions` counts what had to be repeated."""
+    """Holds one key, and repeats a call, or watches a run, for `patience_seconds` at most. `interruptions` counts what it had to repeat."""
 
     tenants: grpc.aio.Channel
     pipelines: grpc.aio.Channel
     key: str
+    patience_seconds: float = PATIENCE_SECONDS
     interruptions: int = 0
     _with: dict[str, Any] = field(init=False)
 
@@ -45,7 +46,7 @@ class Patient:
         request = tenant_pb2.GetTenantRequest(tenant_id=tenant_id)
         return await self._answered(lambda: TenantServiceStub(self.tenants).GetTenant(request, **self._with))
 
-    async def run_template(self, tenant_id: str, path: str, day: str) -> str:
+    async def run_template(self, tenant_id: str, path: str, day: str, **parameters: str) -> str:
         """Start `provider/domain/name` for a day; gives the run's id."""
         provider, domain, name = path.split("/")
         request = pipeline_pb2.RunTemplateRequest(
@@ -54,6 +55,7 @@ class Patient:
             domain=domain,
             template_name=name,
             date=day,
+            parameters=parameters,
             request_id=str(uuid.uuid4()),
         )
         stub = PipelineServiceStub(self.pipelines)
@@ -69,7 +71,9 @@ class Patient:
         request = pipeline_pb2.WatchRunRequest(pipeline_logging_id=run_id)
 
         async def watch() -> run_pb2.Run:
-            runs = PipelineServiceStub(self.pipelines).WatchRun(request, **self._with)
+            runs = PipelineServiceStub(self.pipelines).WatchRun(
+                request, **self._with | {"timeout": self.patience_seconds}
+            )
             return [run async for run in runs][-1]
 
         run = await self._answered(watch)
@@ -87,7 +91,7 @@ class Patient:
         return await self._answered(read)
 
     async def _answered(self, call: Callable[[], Awaitable[T]]) -> T:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(self.patience_seconds):
             while True:
                 try:
                     return await call()

@@ -26,8 +26,8 @@ from tests.chaos.fate import Fate, FatefulWarehouse
 START_SECONDS, END_SECONDS = 60.0, 60.0
 PAUSE_SECONDS = 0.02
 
-_forking = multiprocessing.get_context("forkserver")
-_forking.set_forkserver_preload([__name__])
+forking = multiprocessing.get_context("forkserver")
+forking.set_forkserver_preload([__name__])
 
 
 class Replica:
@@ -43,7 +43,7 @@ class Replica:
     async def start(self, fate: Fate | None = None) -> None:
         """Start, and return once it listens and its worker is at work."""
         before = self._said("listening")
-        self._process = _forking.Process(target=_serve, args=(self._settings, fate or Fate(), self._log), daemon=True)
+        self._process = forking.Process(target=_serve, args=(self._settings, fate or Fate(), self._log), daemon=True)
         self._process.start()
         async with asyncio.timeout(START_SECONDS):
             while self._said("listening") == before:

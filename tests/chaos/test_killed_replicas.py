@@ -19,19 +19,20 @@ NAMED: dict[str, tuple[Moment, str]] = {
     "during a step": ("submitted", "_load_stage_"),
     "between stage and publish": ("submitting", "_load_publish_"),
     "between publish and record": ("ended", "_load_publish_"),
+    "once a step is recorded": ("ended", "_load_log1_"),
 }
 MORE: dict[str, tuple[Moment, str]] = {
     "before anything is recorded": ("submitting", "_begin_"),
     "before the checks": ("ended", "_load_stage_"),
     "between the checks and their record": ("submitting", "_load_checks_"),
     "while it publishes": ("submitted", "_load_publish_"),
-    "once a step is recorded": ("ended", "_load_log1_"),
     "between two steps": ("submitting", "_verify_checks_"),
     "before its end is recorded": ("submitting", "_end_"),
     "once its end is recorded": ("ended", "_end_"),
 }
 UNPUBLISHED = {*NAMED, "before anything is recorded", "before the checks", "between the checks and their record"} - {
-    "between publish and record"
+    "between publish and record",
+    "once a step is recorded",
 }
 EARLIER = (
     f"SELECT DATE '{DAY}' AS day, 'earlier' AS service, NUMERIC '7' AS cost, 1 AS items, TRUE AS billed, 0.5 AS ratio"
@@ -76,6 +77,7 @@ async def kill_and_go_on(place: Installation, name: str, moment: Moment, part: s
     assert claim.exists(), name
 
 
+@pytest.mark.timeout(900 if FULL else 180)
 @pytest.mark.parametrize("beside", [False, True], ids=["restarted", "beside another"])
 async def test_a_run_whose_replica_is_killed_goes_on_and_does_nothing_twice(place: Installation, beside: bool) -> None:
     moments = {**NAMED, **MORE} if FULL else NAMED

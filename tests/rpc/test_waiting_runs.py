@@ -8,11 +8,14 @@ from typing import Any, cast
 import pytest
 
 from common.warehouse.warehouse import Warehouse
+from convergence.errors.v1 import error_reason_pb2
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2
+from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.life_calls import BOUNDS, PIPELINE_BOUNDS, LifeCalls
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
+from tests.rpc.statuses import until
 from tests.rpc.tenant_stack import tenant_stack
 
 PATIENCE_SECONDS = 60
@@ -126,3 +129,21 @@ async def test_what_ends_the_runs_of_a_tenant_ends_those_that_wait_too(waiting: 
     ended = [await waiting.get(number) for number in range(len(NOTES))]
     assert {(run.status, run.queue_position) for run in ended} == {(run_pb2.Run.CANCELLED, 0)}
     assert [run.HasField("start_time") for run in ended] == [True, False, False]
+
+
+async def test_a_grant_taken_back_while_a_run_waits_keeps_its_step_from_starting_and_the_run_says_why(
+    waiting: WaitingRuns,
+) -> None:
+    stack, tenant_id = waiting.calls.stack, waiting.tenant_id
+    request = tenants_pb2.SetSourcesRequest(tenant_id=tenant_id)
+    await stack.tenants.stub.SetSources(request, metadata=waiting.calls.admin, timeout=20)
+    taken_back = ("FAILED_PRECONDITION", "SOURCE_NOT_GRANTED")
+    await until(lambda: stack.start(tenant_id, waiting.key, parameters={"note": "later"}), taken_back, seconds=30)
+    waiting.release()
+    for number in (1, 2):
+        run = await waiting.end_of(number)
+        assert (run.status, run.error.reason) == (run_pb2.Run.FAILED, error_reason_pb2.TABLE_NOT_ALLOWED)
+        assert run.error.step_id == "load"
+        assert f"export_{tenant_id}.rows" in run.error.message
+        assert (run.steps[0].stage_job_id, run.steps[0].bytes_billed) == ("", 0), "nothing was asked of the warehouse"
+        assert run.steps[1].status == run_pb2.Step.SKIPPED
