@@ -21,7 +21,8 @@
     |   + RotationInProgress, ConcurrentChange, PipelineBusy
     + ResourceExhausted       -> RESOURCE_EXHAUSTED    over a limit, with RetryInfo; nothing was done
     |   + RateLimited, Overloaded
-    + DeadlineExceeded        -> DEADLINE_EXCEEDED     as gRPC itself says it: without details
+    + DeadlineExceeded        -> DEADLINE_EXCEEDED     as gRPC itself says it: without ErrorInfo
+    + MethodUnknown           -> UNIMPLEMENTED         likewise
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
     + WarehouseError          for use cases to handle: INTERNAL where one lets it through, but
         + Transient           -> UNAVAILABLE    repeating the same call may succeed
@@ -38,16 +39,20 @@ A message is for the caller and names nothing that the caller may not know; the 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+NO_REASON = "ERROR_REASON_UNSPECIFIED"
+"""The reason of what gRPC may say as well as we: it comes without ErrorInfo."""
+
 
 class ConvergenceError(Exception):
     """Root of the tree.
 
     `reason` is a name of `convergence.errors.v1.ErrorReason`; `message` is one sentence for the caller, by default the class's `text`;
-    `metadata` goes into ErrorInfo.
+    `metadata` goes into ErrorInfo. `retry_delay_seconds` says after how long repeating the call may help, None that it does not by itself.
     """
 
     reason = "INTERNAL"
     text = "An internal error occurred"
+    retry_delay_seconds: float | None = None
 
     def __init__(self, message: str | None = None, *, metadata: Mapping[str, str] | None = None) -> None:
         self.message = self.text if message is None else message
@@ -309,6 +314,7 @@ class ConcurrentChange(Aborted):
 
     reason = "CONCURRENT_CHANGE"
     text = "Another call changed the same thing meanwhile; this one may be repeated"
+    retry_delay_seconds = 0.5
 
 
 class PipelineBusy(Aborted):
@@ -327,7 +333,7 @@ class ResourceExhausted(ConvergenceError):
         self, message: str | None = None, *, retry_delay_seconds: float, metadata: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message, metadata=metadata)
-        self.retry_delay_seconds = retry_delay_seconds
+        self.retry_delay_seconds: float = retry_delay_seconds
 
 
 class RateLimited(ResourceExhausted):
@@ -346,8 +352,15 @@ class Overloaded(ResourceExhausted):
 class DeadlineExceeded(ConvergenceError):
     """The call took longer than the server lets any call take. What it did may have been done."""
 
-    reason = "ERROR_REASON_UNSPECIFIED"
+    reason = NO_REASON
     text = "The call took longer than the server allows"
+
+
+class MethodUnknown(ConvergenceError):
+    """The server has no such method, or this process does not serve it."""
+
+    reason = NO_REASON
+    text = "There is no such method"
 
 
 class Unavailable(ConvergenceError):
@@ -359,7 +372,7 @@ class Unavailable(ConvergenceError):
         self, message: str, *, retry_delay_seconds: float = 1.0, metadata: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message, metadata=metadata)
-        self.retry_delay_seconds = retry_delay_seconds
+        self.retry_delay_seconds: float = retry_delay_seconds
 
 
 class WarehouseError(ConvergenceError):

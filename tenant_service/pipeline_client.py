@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 
 from common.errors import DependencyRefused, Unavailable
+from common.rpc.log_interceptor import correlation_metadata
 from common.secret import Secret
 from common.templates.template import TemplateName
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
@@ -40,7 +41,7 @@ class PipelineClient:
             date=date,
             trigger_by=_TRIGGER,
         )
-        metadata = (("x-api-key", api_key.reveal()),)
+        metadata = _metadata(api_key)
         stub = self._stub()
         try:
             started = await stub.RunTemplate(request, metadata=metadata, timeout=WAIT_SECONDS)
@@ -57,7 +58,7 @@ class PipelineClient:
     async def cancel_runs(self, admin_key: Secret, tenant_id: str) -> None:
         """End every run of a tenant that is to run no more. Raises Unavailable, DependencyRefused; calling again goes on with it."""
         request = pipeline_pb2.CancelRunsRequest(tenant_id=tenant_id)
-        metadata = (("x-api-key", admin_key.reveal()),)
+        metadata = _metadata(admin_key)
         try:
             await self._stub().CancelRuns(request, metadata=metadata, timeout=self._cancel_seconds)
         except grpc.aio.AioRpcError as error:
@@ -69,3 +70,7 @@ class PipelineClient:
 
     def _stub(self) -> Any:  # the generated type of asynchronous stubs exists for type checkers only
         return pipeline_service_pb2_grpc.PipelineServiceStub(self._channel())
+
+
+def _metadata(key: Secret) -> tuple[tuple[str, str], ...]:
+    return (("x-api-key", key.reveal()), *correlation_metadata())

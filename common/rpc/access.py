@@ -32,7 +32,7 @@ class Access:
 
 def service_of(method: str) -> str:
     """The full service name of a full method name, `/package.Service/Method`."""
-    return method.split("/")[1]
+    return method.removeprefix("/").partition("/")[0]
 
 
 def streams_of(service_names: Iterable[str]) -> frozenset[str]:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from common.errors import InvalidInput
+from common.errors import InvalidInput, MethodUnknown
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic for the type checker only
+
+_LONGEST_NAME = 200
+"""Characters of an unknown method's name that are logged."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Around = Callable[[str, Context], AbstractAsyncContextManager[None]]
@@ -43,6 +46,33 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
             return handler
         self._wrapped[method] = wrapped = _wrap(handler, method, self._around)
         return wrapped
+
+
+class UnknownMethods(grpc.aio.ServerInterceptor):
+    """Goes first: answers a method that the server does not have as any other call is refused, within these `arounds`, outermost first.
+    Nothing is kept of it: names are whatever callers think of."""
+
+    def __init__(self, *arounds: Around) -> None:
+        self._arounds = arounds
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Give the server's handler, or one that refuses."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            handler = grpc.stream_stream_rpc_method_handler(_refuse, None, None)
+            for around in reversed(self._arounds):
+                handler = _wrap(handler, handler_call_details.method[:_LONGEST_NAME], around)
+        return handler
+
+
+async def _refuse(requests: Any, context: Context) -> AsyncIterator[bytes]:  # noqa: ARG001
+    """Any kind of call hears this: none of its messages is read."""
+    raise MethodUnknown
+    yield b""  # makes it a stream
 
 
 def _wrap(handler: Any, method: str, around: Around) -> Handler:

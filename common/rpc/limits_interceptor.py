@@ -1,8 +1,7 @@
 """What a server takes on: so many calls at once, so many from one key and one tenant, none for longer than so long.
 
-Two interceptors, on both sides of authentication (ADR 0025). Before it calls are counted that are at work, whoever makes them, so that a
-server that is full refuses before it does anything else. After it, tokens are taken from buckets of the key and the tenant, so that a guess
-costs nobody any.
+Two interceptors, on both sides of authentication (ADR 0025). Before it a server that is full refuses whoever comes, before it does anything
+else. After it a call takes its place at work, and tokens from buckets of its key and tenant: a guess costs nobody any of these.
 """
 
 import asyncio
@@ -12,70 +11,77 @@ from contextlib import asynccontextmanager
 from common.clock import Clock
 from common.errors import DeadlineExceeded, RateLimited
 from common.rpc.access import OPEN_SERVICES, service_of
-from common.rpc.around import Around, Context
+from common.rpc.around import Context
 from common.rpc.caller import Caller, current_caller
 from common.rpc.rates import TokenBuckets
 from common.rpc.settings import LimitSettings
-from common.rpc.slots import Slots
+from common.rpc.slots import Slots, overloaded
 
 
-def admitted(settings: LimitSettings, *, watches: Collection[str], streams: Collection[str]) -> Around:
-    """Refuse a call with Overloaded where all places are taken, those of `watches` or those of all others; and end one that takes longer
-    than any may, unless it is one of `streams`. Both are full method names."""
-    calls, watching = Slots(settings.max_concurrent_calls), Slots(settings.max_concurrent_watches)
+class CallLimits:
+    """The limits of one server."""
+
+    def __init__(
+        self, settings: LimitSettings, clock: Clock, *, watches: Collection[str], streams: Collection[str]
+    ) -> None:
+        """`watches` have places of their own, `streams` may last. Both are full method names."""
+        self._calls = Slots(settings.max_concurrent_calls)
+        self._watching = Slots(settings.max_concurrent_watches)
+        self._keys = _buckets(settings.calls_per_second_per_key, settings.call_burst_per_key)
+        self._tenants = _buckets(settings.calls_per_second_per_tenant, settings.call_burst_per_tenant)
+        self._max_seconds = settings.max_call_seconds
+        self._clock = clock
+        self._watches = watches
+        self._streams = streams
 
     @asynccontextmanager
-    async def around(method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG001
+    async def admitted(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002
+        """Before authentication: refuse with Overloaded while all places are taken, and end a call with DeadlineExceeded that takes too
+        long."""
         if service_of(method) in OPEN_SERVICES:
             yield
             return
-        with (watching if method in watches else calls).place():
-            if method in streams:
-                yield
-            else:
-                async with _deadline(settings.max_call_seconds):
-                    yield
-
-    return around
-
-
-@asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
-    """Cancel what takes longer. Where the caller's own deadline is earlier, gRPC cancels the call's task by then."""
-    try:
-        async with asyncio.timeout(seconds) as timeout:
+        if self._places(method).full:
+            raise overloaded()
+        if method in self._streams:
             yield
-    except TimeoutError as error:
-        if timeout.expired():
-            raise DeadlineExceeded from error
-        raise
+            return
+        try:
+            async with asyncio.timeout(self._max_seconds) as timeout:  # a caller's earlier deadline is gRPC's to keep
+                yield
+        except TimeoutError as error:
+            if timeout.expired():
+                raise DeadlineExceeded from error
+            raise
 
+    @asynccontextmanager
+    async def at_work(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002
+        """After authentication: have a place meanwhile, and take a token of the key and one of the tenant, or neither. Refuses with
+        Overloaded and RateLimited."""
+        if service_of(method) in OPEN_SERVICES:
+            yield
+            return
+        with self._places(method).place():
+            self._take_tokens(current_caller())
+            yield
 
-def rate_limited(settings: LimitSettings, clock: Clock) -> Around:
-    """Refuse a call with RateLimited whose key, or whose tenant, has used up its tokens; that costs neither of them one. Admins' keys are
-    no tenant's."""
-    keys = _buckets(settings.calls_per_second_per_key, settings.call_burst_per_key)
-    tenants = _buckets(settings.calls_per_second_per_tenant, settings.call_burst_per_tenant)
+    def _places(self, method: str) -> Slots:
+        return self._watching if method in self._watches else self._calls
 
-    def take(caller: Caller) -> None:
-        now = clock.monotonic()
-        wanted = [("key", keys, f"{caller.tenant_id}/{caller.principal}"), ("tenant", tenants, caller.tenant_id)]
+    def _take_tokens(self, caller: Caller) -> None:
+        """An admin's keys are no tenant's."""
+        now = self._clock.monotonic()
+        wanted = [
+            ("key", self._keys, f"{caller.tenant_id}/{caller.principal}"),
+            ("tenant", self._tenants, caller.tenant_id),
+        ]
         buckets = [(limit, of, name) for limit, of, name in wanted if of is not None and name is not None]
-        waits = [(of.wait_seconds(name, now), limit) for limit, of, name in buckets]
-        wait, limit = max(waits, default=(0.0, ""))
+        wait, limit = max(((of.wait_seconds(name, now), limit) for limit, of, name in buckets), default=(0.0, ""))
         if wait:
             message = f"Too many calls by this {limit}; repeat after {wait:.3g} s"
             raise RateLimited(message, retry_delay_seconds=wait, metadata={"limit": limit})
         for _, of, name in buckets:
             of.take(name, now)
-
-    @asynccontextmanager
-    async def around(method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG001
-        if service_of(method) not in OPEN_SERVICES:
-            take(current_caller())
-        yield
-
-    return around
 
 
 def _buckets(per_second: float, burst: int) -> TokenBuckets | None:

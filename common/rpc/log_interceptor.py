@@ -1,4 +1,8 @@
-"""One structured log line per call, tied together by a correlation id. Never a payload or a secret."""
+"""One structured log line per call, tied together by a correlation id. Never a payload or a secret.
+
+The line says `method`, `status`, `duration_ms`, `correlation_id`, of a refused call its `reason`, and once the key is known its id, as
+`principal`, and its `tenant_id`.
+"""
 
 import re
 import time
@@ -9,6 +13,7 @@ from contextlib import asynccontextmanager
 import grpc
 import structlog
 
+from common.errors import ConvergenceError
 from common.rpc.access import OPEN_SERVICES, service_of
 from common.rpc.around import Context
 from common.rpc.caller import current_caller
@@ -29,19 +34,37 @@ async def logged(method: str, context: Context) -> AsyncIterator[None]:
     structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
     context.set_trailing_metadata(((CORRELATION_ID_KEY, correlation_id),))
     start = time.perf_counter()
-    status = grpc.StatusCode.OK
+    status, reason = grpc.StatusCode.OK, {}
     try:
         yield
     except GeneratorExit:  # the caller left a stream before its end
-        status = grpc.StatusCode.CANCELLED
+        status = _given_up(context)
         raise
-    except BaseException as error:
-        status = status_code(error) if isinstance(error, Exception) else grpc.StatusCode.CANCELLED
+    except Exception as error:
+        status = status_code(error)
+        if isinstance(error, ConvergenceError) and status is not grpc.StatusCode.INTERNAL:
+            reason = {"reason": error.reason}
+        raise
+    except BaseException:
+        status = _given_up(context)
         raise
     finally:
         duration_ms = round((time.perf_counter() - start) * 1000, 3)
         log = _log.debug if service_of(method) in OPEN_SERVICES else _log.info
-        log("call", method=method, status=status.name, duration_ms=duration_ms, **_who())
+        log("call", method=method, status=status.name, duration_ms=duration_ms, **reason, **_who())
+
+
+def correlation_metadata() -> tuple[tuple[str, str], ...]:
+    """Metadata that ties a call of another service to the call that is being handled; empty outside of one."""
+    correlation_id = structlog.contextvars.get_contextvars().get("correlation_id")
+    return ((CORRELATION_ID_KEY, correlation_id),) if correlation_id else ()
+
+
+def _given_up(context: Context) -> grpc.StatusCode:
+    """How a call ended that its caller waits for no more: by its deadline, or because the caller went away."""
+    remaining = context.time_remaining()
+    over = remaining is not None and remaining <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED
 
 
 def _who() -> dict[str, str | None]:

@@ -13,10 +13,10 @@ from grpc_reflection.v1alpha import reflection
 
 from common.clock import Clock
 from common.rpc.access import OPEN_SERVICES, access_rules, service_of, streams_of
-from common.rpc.around import AroundInterceptor
+from common.rpc.around import AroundInterceptor, UnknownMethods
 from common.rpc.auth_interceptor import Authenticator, authenticated
 from common.rpc.error_interceptor import errors_to_statuses
-from common.rpc.limits_interceptor import admitted, rate_limited
+from common.rpc.limits_interceptor import CallLimits
 from common.rpc.log_interceptor import logged
 from common.rpc.settings import ConnectionSettings, ServerSettings
 from common.rpc.tls import server_credentials
@@ -66,16 +66,18 @@ class Server:
         self._endings = endings
         self._under_way = CallsUnderWay()
         rules = access_rules(services)
+        limits = CallLimits(settings, clock, watches=watches, streams=streams_of(services))
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
             options=_channel_arguments(settings),
             interceptors=[  # the order is ADR 0025's
+                UnknownMethods(errors_to_statuses, logged),
                 AroundInterceptor(errors_to_statuses),
                 AroundInterceptor(logged),
                 AroundInterceptor(self._under_way.around),
-                AroundInterceptor(admitted(settings, watches=watches, streams=streams_of(services))),
+                AroundInterceptor(limits.admitted),
                 AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
-                AroundInterceptor(rate_limited(settings, clock)),
+                AroundInterceptor(limits.at_work),
             ],
         )
         for register in services.values():

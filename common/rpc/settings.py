@@ -21,11 +21,11 @@ class LimitSettings(Settings):
     """How much one server process takes on. What is beyond is refused at once with RESOURCE_EXHAUSTED and RetryInfo, not queued. Health and
     reflection count nowhere."""
 
-    max_concurrent_calls: int = Field(1000, ge=1, le=100_000)
-    """Calls at work at once, watches (WatchRun) aside; more are refused, before their keys are looked at."""
+    max_concurrent_calls: int = Field(500, ge=1, le=100_000)
+    """Calls at work at once, watches (WatchRun) aside. While there are so many, others are refused before their keys are looked at."""
     max_calls_awaiting_keys: int = Field(750, ge=1, le=100_000)
-    """How many of them may wait for the warehouse to tell who holds their key, as every guess does. Beyond that only keys that are known at
-    once are let in: guesses leave the rest of `max_concurrent_calls` to them."""
+    """Calls that wait for the warehouse to tell who holds their key, as every guess does, and take no other place meanwhile. While there
+    are so many, only keys that are known at once are let in."""
     max_concurrent_watches: int = Field(2000, ge=1, le=100_000)
     """Watches open at once. An idle one costs memory only."""
     calls_per_second_per_key: float = Field(500.0, ge=0, le=100_000)

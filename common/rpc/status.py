@@ -24,6 +24,7 @@ STATUS_OF: dict[type[errors.ConvergenceError], grpc.StatusCode] = {
     errors.Aborted: grpc.StatusCode.ABORTED,
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.MethodUnknown: grpc.StatusCode.UNIMPLEMENTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Transient: grpc.StatusCode.UNAVAILABLE,
 }
@@ -47,12 +48,12 @@ def to_status(error: BaseException, *, error_id: str) -> status_pb2.Status:
     if isinstance(error, errors.Transient):
         error = errors.Unavailable("The warehouse is away or busy; nothing was changed")
     details: list[message.Message] = []
-    if not isinstance(error, errors.DeadlineExceeded):  # which a caller's own gRPC gives without details, too
+    if error.reason != errors.NO_REASON:
         metadata = {name: _short(value) for name, value in error.metadata.items()}
         details.append(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if isinstance(error, errors.InvalidInput):
         details.append(_bad_request(error))
-    if isinstance(error, errors.Unavailable | errors.ResourceExhausted):
+    if error.retry_delay_seconds is not None:
         seconds, nanos = divmod(math.ceil(error.retry_delay_seconds * 1e9), 10**9)
         details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=seconds, nanos=nanos)))
     return _status(code, _short(error.message), *details)

@@ -43,6 +43,10 @@ class FakePipelines(PipelineServiceServicer):
             self.at_work -= 1
         return pb2.ListTemplatesResponse(next_page_token=request.page_token)
 
+    async def CancelRuns(self, request: Any, context: Any) -> pb2.CancelRunsResponse:  # noqa: N802
+        self.metadata.append(dict(context.invocation_metadata()))
+        return pb2.CancelRunsResponse()
+
     async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[run_pb2.Run]:  # noqa: N802
         self.watching += 1
         try:

@@ -1,11 +1,13 @@
 """The interceptors cover every method of every kind: over a real connection, for each of the four."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
+import structlog
 
 from common.errors import InvalidInput, Unauthenticated, Violation
 from common.rpc.access import Access
@@ -21,6 +23,8 @@ KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 SCOPE = "runs:read"
 GOOD, POOR = "good-key", "poor-key"
 
+_log = structlog.get_logger(__name__)
+
 
 class Keys:
     async def authenticate(self, api_key: str, scope: str | None) -> Caller:
@@ -30,31 +34,34 @@ class Keys:
         return Caller("key_1", "acme", frozenset({SCOPE} if api_key == GOOD else ()))
 
 
-def _answer(request: bytes) -> bytes:
-    """What every handler does: tell who calls, or fail as it is told to."""
+async def _answer(request: bytes) -> bytes:
+    """What every handler does: tell who calls, or wait for ever, or fail, as it is told to."""
     match request:
         case b"invalid":
             raise InvalidInput([Violation("a", "is bad"), Violation("b", "is worse")])
         case b"unforeseen":
             raise RuntimeError("secret detail")
+        case b"wait":
+            _log.info("waiting")
+            await asyncio.Event().wait()
     return f"{current_caller().principal} of {current_caller().tenant_id}".encode()
 
 
 async def _unary_unary(request: bytes, _: Any) -> bytes:
-    return _answer(request)
+    return await _answer(request)
 
 
 async def _unary_stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
-    yield _answer(request)
+    yield await _answer(request)
 
 
 async def _stream_unary(requests: AsyncIterator[bytes], _: Any) -> bytes:
-    return [_answer(request) async for request in requests][-1]
+    return [await _answer(request) async for request in requests][-1]
 
 
 async def _stream_stream(requests: AsyncIterator[bytes], _: Any) -> AsyncIterator[bytes]:
     async for request in requests:
-        yield _answer(request)
+        yield await _answer(request)
 
 
 def _parse(body: bytes) -> bytes:
