@@ -12,7 +12,17 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from bench import get_run, idle_memory, list_templates, million_rows, report, run_template, verification
+from bench import (
+    get_run,
+    idle_memory,
+    interceptors,
+    list_templates,
+    million_rows,
+    overload,
+    report,
+    run_template,
+    verification,
+)
 from bench.report import Finding
 from bench.rounds import FULL, SHORT, Rounds
 from bench.stack import Stack, running_stack
@@ -59,10 +69,12 @@ async def _bench(rounds: Rounds, *, judged: bool) -> bool:
 async def _findings(stack: Stack, rounds: Rounds) -> AsyncGenerator[Sequence[Finding]]:
     yield idle_memory.measure(stack, "at first")
     tenant = await stack.onboard(PROFILES[0].tenant_id)
+    yield [await interceptors.measure(rounds)]
     yield [await list_templates.measure(stack, tenant, rounds)]
     yield [await get_run.measure(stack, tenant, rounds)]
     yield await verification.measure(stack, tenant, rounds)
     yield await run_template.measure(stack, tenant, rounds)
+    yield [await overload.measure(stack, rounds)]
     yield await million_rows.measure(stack, rounds)
     yield idle_memory.measure(stack, "at last")
 

@@ -51,6 +51,25 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """Memory, in MB of 10^6 bytes, after something and before it."""
+
+    name: str
+    after: float
+    before: float
+    bound: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps its bound."""
+        return self.after / self.before <= self.bound
+
+    def __str__(self) -> str:
+        ratio, bound = f"{self.after / self.before:.2f}x", f"{self.bound:.1f}x"
+        return _columns(self.name, f"{self.after:.1f} MB", f"{self.before:.1f} MB", ratio, bound)
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """What one thing takes within a process, in seconds."""
 
@@ -67,7 +86,7 @@ class Duration:
         return _columns(self.name, f"{self.seconds * 1e6:.1f} us", "-", "-", f"{self.bound * 1e6:.0f} us")
 
 
-Finding = Ratio | Size | Duration
+Finding = Ratio | Size | Growth | Duration
 
 
 def line(finding: Finding, *, judged: bool) -> str:

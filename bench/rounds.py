@@ -10,17 +10,18 @@ Call = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often each measurement is repeated, the rows of the export day, and the guesses of a flood."""
+    """How often each measurement is repeated, the rows of the export day, the guesses of a flood, and the calls of a burst."""
 
     calls: int
     starts: int
     runs: int
     export_rows: int
     guesses: int
+    burst: int
 
 
-FULL = Rounds(calls=1000, starts=40, runs=5, export_rows=1_000_000, guesses=20_000)
-SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000, guesses=500)
+FULL = Rounds(calls=1000, starts=40, runs=5, export_rows=1_000_000, guesses=20_000, burst=2000)
+SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000, guesses=500, burst=300)
 
 
 async def in_turn(calls: Mapping[str, Call], *, rounds: int, settle: Call | None = None) -> dict[str, list[float]]:

@@ -11,6 +11,7 @@ import pytest
 MEASURED = (
     "idle memory of tenant_service, at first",
     "idle memory of pipeline_service, at first",
+    "all interceptors / bare grpc.aio echo",
     "ListTemplates / bare grpc.aio echo",
     "GetRun of an active run / bare describe",
     "verification of a key, warm",
@@ -19,6 +20,7 @@ MEASURED = (
     "a good key amid 500 guesses / without, p99",
     "RunTemplate / bare workflow start",
     "RunTemplate with request_id / bare workflow start",
+    "3 x 300 calls at once: memory after / before",
     "20,000-row day: run / its statements sent directly",
     "20,000-row day: growth of pipeline_service",
     "idle memory of tenant_service, at last",
