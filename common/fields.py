@@ -64,6 +64,17 @@ class Fields:
         if start_date and end_date and end_date < start_date:
             self.violation("end_date", "must not be before start_date")
 
+    def days(self, start_date: str, end_date: str, *, most: int) -> None:
+        """Check the first and last of at most `most` days, inclusive, both required."""
+        days = []
+        for field, value in (("start_date", start_date), ("end_date", end_date)):
+            try:
+                days.append(parse_day(value))
+            except ValueError as error:
+                self.violation(field, str(error))
+        if len(days) == 2 and not 0 <= (days[1] - days[0]).days < most:
+            self.violation("end_date", f"must be at most {most - 1} days after start_date, and not before it")
+
     def optional_time(self, field: str, value: WireTime | None) -> datetime | None:
         """Check a time that may be left out. The time in UTC, cut to microseconds."""
         if value is None:

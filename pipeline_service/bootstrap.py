@@ -23,6 +23,9 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from pipeline_service.activities import Activities
+from pipeline_service.backfill_activities import BackfillActivities
+from pipeline_service.backfill_days import BackfillDays
+from pipeline_service.backfill_template import MAX_PARALLEL, BackfillTemplate
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.estimates import Estimates
@@ -96,6 +99,7 @@ async def wired(
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
     locations = Locations(own=places_of(settings.load_locations), shared=places_of(settings.shared_load_locations))
+    planner = Planner(tenants, locations, clock)
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
     endings: list[Callable[[], None]] = []
     async with AsyncExitStack() as stack:
@@ -104,7 +108,7 @@ async def wired(
             use_cases = _use_cases(
                 catalog=catalog,
                 tenants=tenants,
-                locations=locations,
+                planner=planner,
                 engine=engine,
                 requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
                 records=records,
@@ -133,6 +137,7 @@ async def wired(
                     tenants=tenants,
                     limits=Limits(settings.max_active_runs_per_tenant, settings.max_active_runs_per_template),
                 ),
+                _backfill_activities(tenants=tenants, planner=planner, engine=engine, records=records),
                 task_queue=settings.temporal_task_queue,
                 max_concurrent_steps=settings.max_concurrent_steps,
                 grace_seconds=settings.shutdown_grace_seconds * STEPS_SHARE,
@@ -200,11 +205,19 @@ def _activities(
     return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock, price=price)
 
 
+def _backfill_activities(
+    *, tenants: Tenants, planner: Planner, engine: TemporalEngine, records: Records
+) -> BackfillActivities:
+    get_run = GetRun(engine, records)
+    days = BackfillDays(engine, planner, get_run)
+    return BackfillActivities(days=days, engine=engine, get_run=get_run, records=records, tenants=tenants)
+
+
 def _use_cases(
     *,
     catalog: Catalog,
     tenants: Tenants,
-    locations: Locations,
+    planner: Planner,
     engine: TemporalEngine,
     requests: Requests,
     records: Records,
@@ -213,12 +226,18 @@ def _use_cases(
     price: Price,
     settle_seconds: float,
 ) -> UseCases:
-    planner = Planner(tenants, locations, clock)
     run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, requests=requests)
     get_run = GetRun(engine, records)
     return UseCases(
         run_template=run_template,
         run_pipeline=RunPipeline(run_template),
+        backfill_template=BackfillTemplate(
+            catalog=catalog,
+            tenants=tenants,
+            planner=planner,
+            requests=requests,
+            most_parallel=min(warehouse.writers_per_table or MAX_PARALLEL, MAX_PARALLEL),
+        ),
         plan_template=PlanTemplate(
             catalog=catalog,
             tenants=tenants,

@@ -17,6 +17,8 @@ from common.templates.parameter_spec import ParameterSpec
 from convergence.errors.v1.error_reason_pb2 import ErrorReason
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import run_pb2, template_pb2
+from pipeline_service.backfill_template import BackfillOptions
+from pipeline_service.convert_backfill import backfill_to_proto
 from pipeline_service.engine import Started
 from pipeline_service.read_table import TablePage
 from pipeline_service.run import CheckOutcome, Run, RunError, RunStatus, Step
@@ -45,6 +47,19 @@ def options_from_proto(request: _RunFields) -> RunOptions:
     return RunOptions(request.date, request.trigger_by, dict(request.parameters), request.request_id)
 
 
+def backfill_options_from_proto(request: pb2.BackfillTemplateRequest) -> BackfillOptions:
+    """What a backfill may be given."""
+    return BackfillOptions(
+        start_date=request.start_date,
+        end_date=request.end_date,
+        max_parallel=request.max_parallel,
+        skip_complete=request.skip_complete,
+        trigger_by=request.trigger_by,
+        parameters=dict(request.parameters),
+        request_id=request.request_id,
+    )
+
+
 def started_to_proto(started: Started) -> pb2.RunTemplateResponse:
     """The answer of RunTemplate and RunPipeline."""
     return pb2.RunTemplateResponse(
@@ -56,8 +71,8 @@ def started_to_proto(started: Started) -> pb2.RunTemplateResponse:
     )
 
 
-def run_to_proto(run: Run) -> run_pb2.Run:
-    """The run resource."""
+def run_to_proto(run: Run, *, with_days: bool = True) -> run_pb2.Run:
+    """The run resource, of a backfill with or without the single days."""
     return run_pb2.Run(
         pipeline_logging_id=run.pipeline_logging_id,
         pipeline_id=run.header.pipeline_id,
@@ -76,6 +91,8 @@ def run_to_proto(run: Run) -> run_pb2.Run:
         cost_usd=_cost(run.cost_usd),
         retry_of=run.header.retry_of,
         queue_position=run.queue_position,
+        backfill=backfill_to_proto(run.state.backfill, with_days=with_days) if run.state.backfill else None,
+        backfill_of=run.header.backfill_of,
     )
 
 
@@ -86,7 +103,9 @@ def templates_to_proto(page: Page[CatalogEntry]) -> pb2.ListTemplatesResponse:
 
 def runs_to_proto(page: Page[Run]) -> pb2.ListRunsResponse:
     """A page of runs."""
-    return pb2.ListRunsResponse(runs=map(run_to_proto, page.items), next_page_token=page.next_page_token)
+    return pb2.ListRunsResponse(
+        runs=[run_to_proto(run, with_days=False) for run in page.items], next_page_token=page.next_page_token
+    )
 
 
 def filter_from_proto(request: pb2.ListRunsRequest) -> RunFilter:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pipeline_service.backfill_messages import BackfillRef, Listener
+from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunStatus
 
@@ -58,7 +60,7 @@ class Queue:
 class RunEngine(Protocol):
     """Starts, shows and ends runs."""
 
-    async def start(self, workflow_id: str, plan: Plan, *, start_id: str | None = None) -> Started:
+    async def start(self, workflow_id: str, plan: Plan | BackfillPlan, *, start_id: str | None = None) -> Started:
         """Start a run, or join the one of that workflow that is active: of any number of concurrent calls one starts it.
 
         Repeating a start with its `start_id` gives the run that it started, as long as no later run of the workflow exists. Raises
@@ -81,6 +83,14 @@ class RunEngine(Protocol):
 
     async def plan_of(self, execution: Execution) -> Plan | None:
         """The plan that a run was started with; None where the engine has it no more."""
+        ...
+
+    async def backfill_plan_of(self, backfill: BackfillRef) -> BackfillPlan | None:
+        """The plan that a backfill was started with; None where the engine has it no more."""
+        ...
+
+    async def listen(self, run: ActiveRun, listener: Listener) -> bool:
+        """Have a run tell a workflow of its end, once it has come: False where it has ended already."""
         ...
 
     async def earliest_alive_at(self, workflow_id: str, work_id: str, moment: datetime) -> Execution | None:

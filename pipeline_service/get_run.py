@@ -44,21 +44,10 @@ class GetRun:
         tenant_id = tenant_id or caller.tenant_id or ""
         caller.require_tenant(tenant_id)
 
-        return await self._find(tenant_id, str(uuid.UUID(pipeline_logging_id)))
+        return await self.find(tenant_id, str(uuid.UUID(pipeline_logging_id)))
 
-    async def as_it_stands(self, run: Run) -> Run:
-        """A run that is known from before, as it stands now. Raises Unavailable, Transient."""
-        return (await self._find(run.header.tenant_id, run.pipeline_logging_id)).run
-
-    async def placed(self, execution: Execution) -> Run:
-        """The execution's run with its place in the queue. Raises Unavailable."""
-        run = execution.run
-        if run.state.status is not RunStatus.PENDING:
-            return run
-        queue = await self._engine.queue(run.header.tenant_id)
-        return replace(run, queue_position=queue.position_of(execution.workflow_id))
-
-    async def _find(self, tenant_id: str, run_id: str) -> Located:
+    async def find(self, tenant_id: str, run_id: str) -> Located:
+        """Find a tenant's run. Raises RunNotFound, Unavailable, Transient."""
         workflow_id = workflow_id_of(tenant_id, run_id)
         if workflow_id is None:
             raise RunNotFound
@@ -66,6 +55,18 @@ class GetRun:
         if execution is not None:
             return Located(await self.placed(execution), execution)
         return Located(await self._recorded(tenant_id, run_id), None)
+
+    async def as_it_stands(self, run: Run) -> Run:
+        """A run that is known from before, as it stands now. Raises Unavailable, Transient."""
+        return (await self.find(run.header.tenant_id, run.pipeline_logging_id)).run
+
+    async def placed(self, execution: Execution) -> Run:
+        """The execution's run with its place in the queue. Raises Unavailable."""
+        run = execution.run
+        if run.state.status is not RunStatus.PENDING or run.state.backfill is not None:  # which takes no slot
+            return run
+        queue = await self._engine.queue(run.header.tenant_id)
+        return replace(run, queue_position=queue.position_of(execution.workflow_id))
 
     async def _recorded(self, tenant_id: str, pipeline_logging_id: str) -> Run:
         run = await self._records.run(tenant_id, pipeline_logging_id)

@@ -39,10 +39,9 @@ class LastRuns:
         Unavailable."""
         provider, domain, template_name = template.name
         wanted = RunFilter(provider=provider, domain=domain, template_name=template_name)
-        runs = await self._records.runs(plan.header.tenant_id, wanted, after=None, limit=1)
-        if not runs:
+        last_run = await self._records.last_run(plan.header.tenant_id, wanted)
+        if last_run is None:
             return None
-        last_run = runs[0]
         if last_run.header.template_digest == template.digest:
             return Difference(
                 last_run, changed=False, steps=dict.fromkeys((s.step_id for s in plan.steps), "UNCHANGED")

@@ -223,6 +223,11 @@ class Plan:
         header = self.header
         return exclusive_workflow_id_for(header.tenant_id, header.pipeline_id) if self.exclusive else header.work_id
 
+    @property
+    def why_alone(self) -> str:
+        """Why no other run of its workflow may be active beside it."""
+        return "The template is exclusive"
+
     def is_asked_again_by(self, run: Run) -> bool:
         """Whether a run is of this very work, so that asking for it joins that one."""
         return run.header.work_id == self.header.work_id

@@ -1,6 +1,7 @@
 """From a template to the plan of a run that is accepted now."""
 
 import asyncio
+import datetime
 from collections.abc import Mapping
 
 from common.clock import Clock
@@ -19,6 +20,10 @@ class Planner:
         self._locations = locations
         self._clock = clock
 
+    def today(self) -> datetime.date:
+        """The present day in UTC."""
+        return self._clock.now().date()
+
     async def plan(
         self,
         template: Template,
@@ -28,8 +33,12 @@ class Planner:
         parameters: Mapping[str, str],
         trigger_by: str,
         principal: str,
+        today: datetime.date | None = None,
     ) -> Plan:
-        """Raises InvalidInput, TableNotAllowed, LocationNotAllowed, SourceNotGranted, PlanTooLarge, Unavailable."""
+        """`today` is the day on which the run was accepted, where that is not the present one.
+
+        Raises InvalidInput, TableNotAllowed, LocationNotAllowed, SourceNotGranted, PlanTooLarge, Unavailable.
+        """
         resolved = await asyncio.to_thread(  # parsing a tenant's SQL for the first time takes 0.1 s
             resolve,
             template,
@@ -37,7 +46,7 @@ class Planner:
             sources=await self._tenants.sources(tenant_id),
             date=date,
             parameters=parameters,
-            today=self._clock.now().date(),
+            today=today or self.today(),
             places=self._locations.places,
         )
         return Plan.of(resolved, trigger_by=trigger_by, principal=principal)

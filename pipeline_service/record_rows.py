@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from common.warehouse.rows import required_time_in, text_in, time_in
 from common.warehouse.statements import Record
 from common.warehouse.warehouse import Row, Value
+from pipeline_service.backfill_json import backfill_in_json, backfill_to_json
 from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
 from pipeline_service.sample_json import sample_json
 from pipeline_service.step_result import StepResult
@@ -47,6 +48,8 @@ def run_row(run: Run) -> Record:
         "error_step_id": state.error.step_id if state.error else None,
         "steps": _STEPS.dump_json(state.steps).decode(),
         **({"retry_of": header.retry_of} if header.retry_of else {}),
+        **({"backfill_of": header.backfill_of} if header.backfill_of else {}),
+        **({"backfill": backfill_to_json(state.backfill)} if state.backfill else {}),
     }
 
 
@@ -60,8 +63,9 @@ def run_in(row: Row) -> Run:
         template_digest=str(row["template_digest"]),
         trigger_by=text_in(row, "trigger_by"),
         principal=text_in(row, "principal"),
-        parameters=_PARAMETERS.validate_json(str(row["parameters"])),
+        parameters=parameters_in(row),
         retry_of=str(row.get("retry_of") or ""),
+        backfill_of=str(row.get("backfill_of") or ""),
     )
     state = RunState(
         steps=_STEPS.validate_json(str(row["steps"])),
@@ -69,8 +73,14 @@ def run_in(row: Row) -> Run:
         start_time=time_in(row, "start_time"),
         end_time=time_in(row, "end_time"),
         error=error,
+        backfill=backfill_in_json(str(kept)) if (kept := row.get("backfill")) else None,
     )
     return Run(str(row["pipeline_logging_id"]), required_time_in(row, "create_time"), header, state)
+
+
+def parameters_in(row: Row) -> Mapping[str, str]:
+    """The resolved parameters of the run that a row tells of."""
+    return _PARAMETERS.validate_json(str(row["parameters"]))
 
 
 def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, error: RunError | None) -> Record:

@@ -3,7 +3,7 @@
 from common.paging import Place
 from common.warehouse.statements import Record, record_parameters
 from common.warehouse.warehouse import Parameter, Statement, TableRef, TableSpec
-from pipeline_service.run import RunStatus
+from pipeline_service.run import RunHeader, RunStatus
 from pipeline_service.run_filter import RunFilter
 
 _RUN_KEY = ("pipeline_logging_id", "create_time")
@@ -36,10 +36,36 @@ def last_rows_sql(runs: TableRef, steps: TableRef) -> str:
     )
 
 
-def runs_statement(table: TableRef, wanted: RunFilter, after: Place | None, limit: int) -> Statement:
+def last_of_days_statement(table: TableRef, header: RunHeader, start_date: str, end_date: str) -> Statement:
+    """Select the last run of each day, both ends inclusive, of the header's template with at least its parameters."""
+    parameters = [
+        Parameter("pipeline_id", "STRING", header.pipeline_id),
+        Parameter("start_date", "STRING", start_date),
+        Parameter("end_date", "STRING", end_date),
+    ]
+    conditions = ["pipeline_id = @pipeline_id", "JSON_VALUE(parameters, '$.date') BETWEEN @start_date AND @end_date"]
+    for number, (name, value) in enumerate(sorted(header.parameters.items())):
+        # The names are those of the template's parameters: letters, digits and underscores.
+        conditions.append(f"JSON_VALUE(parameters, '$.{name}') = @value_{number}")
+        parameters.append(Parameter(f"value_{number}", "STRING", value))
+    return Statement(
+        "SELECT pipeline_logging_id, status, parameters, JSON_VALUE(parameters, '$.date') AS day "
+        f"FROM `{table}` WHERE {' AND '.join(conditions)} QUALIFY ROW_NUMBER() OVER "
+        "(PARTITION BY JSON_VALUE(parameters, '$.date') ORDER BY create_time DESC, pipeline_logging_id) = 1",
+        tuple(parameters),
+    )
+
+
+def runs_statement(
+    table: TableRef, wanted: RunFilter, after: Place | None, limit: int, *, without_backfills: bool = False
+) -> Statement:
     """Select the rows of at most `limit` runs, in order, from the one that follows `after`."""
     later, direction = (">", "ASC") if wanted.earliest_first else ("<", "DESC")
     conditions, parameters = ["TRUE"], []
+    if (
+        without_backfills
+    ):  # which have no steps, while every other run has one: tables of earlier versions have no better sign
+        conditions.append("JSON_VALUE(steps, '$[0].step_id') IS NOT NULL")
     for column in ("provider", "domain", "template_name"):
         if value := getattr(wanted, column):
             conditions.append(f"{column} = @{column}")

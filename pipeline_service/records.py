@@ -11,9 +11,15 @@ from common.warehouse.attempts import run_once
 from common.warehouse.rows import read_rows
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, TableRef, TableSpec, Warehouse
-from pipeline_service.record_rows import check_row, outcome_in, result_in, run_in, run_row, step_row
-from pipeline_service.record_sql import begin_statement, end_statement, last_rows_sql, runs_statement
-from pipeline_service.run import CheckOutcome, Run, RunError, StepStatus
+from pipeline_service.record_rows import check_row, outcome_in, parameters_in, result_in, run_in, run_row, step_row
+from pipeline_service.record_sql import (
+    begin_statement,
+    end_statement,
+    last_of_days_statement,
+    last_rows_sql,
+    runs_statement,
+)
+from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunStatus, StepStatus
 from pipeline_service.run_filter import RunFilter
 from pipeline_service.step_result import StepResult
 from pipeline_service.steps.attempt import Attempt, day_of
@@ -21,8 +27,8 @@ from pipeline_service.steps.attempt import Attempt, day_of
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
 LAST_RUN_DAYS = 400
 """How far back a run is compared with the last one: a yearly template finds it, and BigQuery reads no older partition."""
-_SINCE_VERSION_2 = frozenset({"retry_of", "cost_usd", "price_per_tib_usd"})
-"""Columns of these tables that tenants of version 1 lack until they are migrated."""
+_ADDED = frozenset({"retry_of", "cost_usd", "price_per_tib_usd", "backfill_of", "backfill"})
+"""Columns of these tables that tenants of an earlier version lack until they are migrated."""
 _MOST_KNOWN = 10_000
 """Tables that are known to have every column. Beyond that all are looked at anew."""
 _DEADLINE_SECONDS = 30.0
@@ -135,10 +141,30 @@ class Records:
         except ObjectNotFound:
             return []
 
+    async def complete_days(self, header: RunHeader, start_date: str, end_date: str) -> Mapping[str, str]:
+        """The days, both ends inclusive, whose last run of the header's template with its parameters, and `date` beside them, is COMPLETE:
+        each with the id of that run."""
+        rows = await self._rows(last_of_days_statement(TableRef(header.tenant_id, RUNS), header, start_date, end_date))
+        complete = {}
+        for row in rows:
+            if row["status"] == RunStatus.COMPLETE and len(parameters_in(row)) == len(header.parameters) + 1:
+                complete[str(row["day"])] = str(row["pipeline_logging_id"])
+        return complete
+
+    async def last_run(self, tenant_id: str, wanted: RunFilter) -> Run | None:
+        """The last of a tenant's runs of a template that is no backfill; None where there is none."""
+        table = TableRef(tenant_id, RUNS)
+        try:
+            await self._warehouse.get_table(table)
+            rows = await self._rows(runs_statement(table, wanted, None, 1, without_backfills=True))
+        except ObjectNotFound:
+            return None
+        return run_in(rows[0]) if rows else None
+
     async def _fitting(self, table: TableRef, row: Record) -> Record:
         """The row without what its table has no column for yet: that of a tenant of an earlier version. Such a table is looked at each
         time, since it may be migrated at any; none loses a column."""
-        if table in self._whole or not row.keys() & _SINCE_VERSION_2:
+        if table in self._whole or not row.keys() & _ADDED:
             return row
         try:
             columns = {column.name for column in (await self._warehouse.get_table(table)).spec.columns}
@@ -148,7 +174,7 @@ class Records:
             if len(self._whole) >= _MOST_KNOWN:
                 self._whole.clear()
             self._whole.add(table)
-        return {name: value for name, value in row.items() if name in columns or name not in _SINCE_VERSION_2}
+        return {name: value for name, value in row.items() if name in columns or name not in _ADDED}
 
     async def _insert(self, attempt: Attempt, table: str, effect: str, rows: Sequence[Record]) -> None:
         target = TableRef(attempt.run.tenant_id, table)

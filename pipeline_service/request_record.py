@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol
 
 from common.errors import RequestIdReused
+from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import Execution, RunEngine, Started
 from pipeline_service.plan import Plan
 from pipeline_service.run import RunStatus
@@ -114,7 +115,7 @@ class Requests:
         latest = await self._engine.describe(record.run_workflow_id)
         return latest is not None and latest.engine_run_id == execution.engine_run_id
 
-    async def start(self, key: str | None, request_digest: str, workflow_id: str, plan: Plan) -> Started:
+    async def start(self, key: str | None, request_digest: str, workflow_id: str, plan: Plan | BackfillPlan) -> Started:
         """Start or join the run for this request, or answer as an earlier call with the same id was. Raises PipelineBusy, which is no
         answer: the same call may start its run later."""
         if key is None:

@@ -6,11 +6,13 @@ from common.errors import RunNotRetryable
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.tenants.tenants import Tenants
+from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import Execution, RunEngine, Started
 from pipeline_service.get_run import GetRun
+from pipeline_service.going_on import backfill_going_on, plan_going_on
 from pipeline_service.plan import Plan
 from pipeline_service.request_record import Requests, digest_of, request_key
-from pipeline_service.run import Run, RunStatus, StepStatus
+from pipeline_service.run import Run, RunStatus
 from pipeline_service.run_id import workflow_id_of
 from pipeline_service.run_template import MAX_TRIGGER_CHARACTERS
 
@@ -58,23 +60,25 @@ class RetryRun:
                 already_running=True,
             )
         execution = _retryable(run, latest)
-        plan = await self._plan(execution, trigger_by=trigger_by, principal=caller.principal)
-        return await self._requests.start(key, digest, execution.workflow_id, plan)
+        plan = await self._plan(execution)
+        header = replace(plan.header, trigger_by=trigger_by, principal=caller.principal)
+        return await self._requests.start(key, digest, execution.workflow_id, replace(plan, header=header))
 
     async def _latest(self, run: Run) -> Execution | None:
         """The latest run of the same work, as far as the engine has one."""
         workflow_id = workflow_id_of(run.header.tenant_id, run.pipeline_logging_id)
         return None if workflow_id is None else await self._engine.latest_of(workflow_id, run.header.work_id)
 
-    async def _plan(self, execution: Execution, *, trigger_by: str, principal: str) -> Plan:
-        """The plan of the run, without the steps that it has completed."""
-        run = execution.run
-        plan = await self._engine.plan_of(execution)
+    async def _plan(self, execution: Execution) -> Plan | BackfillPlan:
+        """The plan of the run, without what it has done. Raises RunNotRetryable."""
+        plan: Plan | BackfillPlan | None
+        if execution.run.state.backfill is None:
+            plan = await plan_going_on(self._engine, execution)
+        else:
+            plan = await backfill_going_on(self._engine, execution)
         if plan is None:
-            raise RunNotRetryable("The engine has the run no more: run its template again", run.state.status)
-        done = tuple(step for step in run.state.steps if step.status is StepStatus.COMPLETE)
-        header = replace(plan.header, trigger_by=trigger_by, principal=principal, retry_of=run.pipeline_logging_id)
-        return replace(plan, header=header, done=done)
+            raise RunNotRetryable("The engine has the run no more: run its template again", execution.run.state.status)
+        return plan
 
 
 def _goes_on_from(run: Run, latest: Execution) -> bool:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from common.templates.resolved import Severity
+from pipeline_service.backfill import Backfill
 from pipeline_service.price import Price
 from pipeline_service.run_id import workflow_id_for
 
@@ -101,7 +102,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What of a run changes. `version` grows by one with every change."""
+    """What of a run changes. `version` grows by one with every change. A backfill has days instead of steps; `backfill` is None for any
+    other run."""
 
     steps: tuple[Step, ...]
     version: int = 0
@@ -109,13 +111,15 @@ class RunState:
     start_time: datetime | None = None
     end_time: datetime | None = None
     error: RunError | None = None
+    backfill: Backfill | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunHeader:
     """What of a run is known before it starts and never changes. `parameters` are the resolved ones, in canonical text;
     `template_digest` is the SHA-256 of the template file, in hex; `principal` names the key that started the run; `retry_of` is the run
-    that it goes on from, empty for most."""
+    that it goes on from, and `backfill_of` the backfill that started it, both empty for most; `work` names what is done where the
+    parameters alone do not: in a backfill."""
 
     tenant_id: str
     pipeline_id: str
@@ -124,12 +128,14 @@ class RunHeader:
     principal: str
     parameters: Mapping[str, str]
     retry_of: str = ""
+    backfill_of: str = ""
+    work: str = ""
 
     @property
     def work_id(self) -> str:
         """Names what is done: the same for the same tenant, pipeline and parameters. The id of its workflow, unless the template is
-        exclusive."""
-        return workflow_id_for(self.tenant_id, self.pipeline_id, self.parameters)
+        exclusive or it is a backfill."""
+        return self.work or workflow_id_for(self.tenant_id, self.pipeline_id, self.parameters)
 
 
 @dataclass(frozen=True, slots=True)

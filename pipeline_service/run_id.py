@@ -25,6 +25,11 @@ def exclusive_workflow_id_for(tenant_id: str, pipeline_id: str) -> str:
     return _workflow_id(tenant_id, _digits_of([pipeline_id]))
 
 
+def backfill_workflow_id_for(tenant_id: str, pipeline_id: str) -> str:
+    """`run/{tenant_id}/{15 hex digits}`: the one of the tenant's backfills of a template, of which one is active at a time."""
+    return _workflow_id(tenant_id, _digits_of([pipeline_id, "backfill"]))
+
+
 def pipeline_logging_id_for(workflow_id: str, engine_run_id: str) -> str:
     """The id of one run of a workflow."""
     digits = workflow_id.rsplit("/", 1)[1]

@@ -10,9 +10,11 @@ from common.rpc.caller import current_caller
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import plan_pb2, run_pb2, template_pb2
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
+from pipeline_service.backfill_template import BackfillTemplate
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.convert import (
+    backfill_options_from_proto,
     filter_from_proto,
     options_from_proto,
     rows_to_proto,
@@ -41,6 +43,7 @@ class UseCases:
 
     run_template: RunTemplate
     run_pipeline: RunPipeline
+    backfill_template: BackfillTemplate
     plan_template: PlanTemplate
     get_run: GetRun
     watch_run: WatchRun
@@ -75,6 +78,18 @@ class PipelineServicer(PipelineServiceServicer):
         """Start or join a run of a template by its pipeline id."""
         started = await self._use_cases.run_pipeline(
             current_caller(), pipeline_id=request.pipeline_id, options=options_from_proto(request)
+        )
+        return started_to_proto(started)
+
+    async def BackfillTemplate(self, request: pb2.BackfillTemplateRequest, context: Context) -> pb2.RunTemplateResponse:
+        """Start or join a backfill of a template."""
+        started = await self._use_cases.backfill_template(
+            current_caller(),
+            tenant_id=request.tenant_id,
+            provider=request.provider,
+            domain=request.domain,
+            template_name=request.template_name,
+            options=backfill_options_from_proto(request),
         )
         return started_to_proto(started)
 

@@ -42,10 +42,12 @@ async def engine_call(timeout: timedelta = CALL_TIMEOUT) -> AsyncIterator[None]:
         raise
 
 
-async def running(client: Client, id_prefix: str) -> list[WorkflowExecution]:
-    """The workflows that run under ids with this prefix, `[a-z0-9_/]+`. Raises Unavailable. The engine lists a workflow a moment after its
-    start, and as running until a moment after its end."""
+async def running(client: Client, id_prefix: str, *, workflow_type: str | None = None) -> list[WorkflowExecution]:
+    """The workflows that run under ids with this prefix, `[a-z0-9_/]+`, all or those of one type. Raises Unavailable. The engine lists a
+    workflow a moment after its start, and as running until a moment after its end."""
     query = f"ExecutionStatus = 'Running' AND WorkflowId STARTS_WITH '{id_prefix}'"
+    if workflow_type is not None:
+        query += f" AND WorkflowType = '{workflow_type}'"
     listed = client.list_workflows(query, rpc_timeout=CALL_TIMEOUT)
     found: list[WorkflowExecution] = []
     while True:

@@ -6,13 +6,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from temporalio.api.common.v1 import Payload, WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
     WorkflowIdReusePolicy,
 )
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import OnConflictOptions, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
@@ -26,14 +25,27 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.errors import PipelineBusy, Unavailable
+from pipeline_service.backfill_messages import BackfillRef, Listener
+from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import ActiveRun, Execution, Queue, Started
 from pipeline_service.gate_messages import WaitingRuns
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
+from pipeline_service.state_memo import fields_of, state_in
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running
 from pipeline_service.temporal_fairness import raw_turn_of
-from pipeline_service.temporal_names import HEADER_MEMO, QUEUE_MEMO, RUN_WORKFLOW, STATE_MEMO, STEP_ACTIVITY, gate_id
+from pipeline_service.temporal_history import changed_in, groups_in, input_of
+from pipeline_service.temporal_names import (
+    BACKFILL_WORKFLOW,
+    HEADER_MEMO,
+    LISTEN_SIGNAL,
+    QUEUE_MEMO,
+    RUN_WORKFLOW,
+    STATE_MEMO,
+    STEP_ACTIVITY,
+    gate_id,
+)
 
 _LONG_POLL = timedelta(seconds=30)
 """The server answers a long poll after 20 s, with or without an event."""
@@ -52,13 +64,13 @@ class TemporalEngine:
         self._client = client
         self._task_queue = task_queue
 
-    async def start(self, workflow_id: str, plan: Plan, *, start_id: str | None = None) -> Started:
+    async def start(self, workflow_id: str, plan: Plan | BackfillPlan, *, start_id: str | None = None) -> Started:
         """See RunEngine. The SDK's `start_workflow` offers neither a request id nor says whether it started anything."""
         state = plan.first_state()
         request = StartWorkflowExecutionRequest(
             namespace=self._client.namespace,
             workflow_id=workflow_id,
-            workflow_type=WorkflowType(name=RUN_WORKFLOW),
+            workflow_type=WorkflowType(name=RUN_WORKFLOW if isinstance(plan, Plan) else BACKFILL_WORKFLOW),
             task_queue=TaskQueue(name=self._task_queue),
             identity=self._client.identity,
             request_id=start_id or str(uuid.uuid4()),
@@ -70,7 +82,8 @@ class TemporalEngine:
         )
         request.input.payloads.append(await encode(self._client, plan))
         request.memo.fields[HEADER_MEMO].CopyFrom(await encode(self._client, plan.header))
-        request.memo.fields[STATE_MEMO].CopyFrom(await encode(self._client, state))
+        for name, value in fields_of(state).items():
+            request.memo.fields[name].CopyFrom(await encode(self._client, value))
         async with engine_call():
             response = await self._client.workflow_service.start_workflow_execution(
                 request, retry=True, timeout=CALL_TIMEOUT
@@ -87,14 +100,12 @@ class TemporalEngine:
             already_running=not response.started,
         )
 
-    async def _start_after(self, other: Execution, plan: Plan, start_id: str | None) -> Started:
+    async def _start_after(self, other: Execution, plan: Plan | BackfillPlan, start_id: str | None) -> Started:
         """Start where the engine answered with a run of other work: one that is in the way or, under an id that was attached to it when it
         was, one that has ended since and that the engine gives back for ever. The next id follows from both, for whoever repeats this."""
         if not other.run.state.status.is_terminal:
             busy = other.run.pipeline_logging_id
-            raise PipelineBusy(
-                f"The template is exclusive, and its run {busy} is active: call again once it has ended", busy
-            )
+            raise PipelineBusy(f"{plan.why_alone}, and {busy} is active: call again once it has ended", busy)
         next_id = start_id and str(uuid.uuid5(uuid.UUID(start_id), other.engine_run_id))
         return await self.start(other.workflow_id, plan, start_id=next_id)
 
@@ -126,22 +137,25 @@ class TemporalEngine:
 
     async def plan_of(self, execution: Execution) -> Plan | None:
         """See RunEngine."""
-        request = GetWorkflowExecutionHistoryRequest(
-            namespace=self._client.namespace,
-            execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
-            maximum_page_size=1,
-        )
+        kept = await input_of(self._client, execution.workflow_id, execution.engine_run_id)
+        return None if kept is None else await decode(self._client, kept, Plan)
+
+    async def backfill_plan_of(self, backfill: BackfillRef) -> BackfillPlan | None:
+        """See RunEngine."""
+        kept = await input_of(self._client, backfill.workflow_id, backfill.engine_run_id)
+        return None if kept is None else await decode(self._client, kept, BackfillPlan)
+
+    async def listen(self, run: ActiveRun, listener: Listener) -> bool:
+        """See RunEngine."""
+        handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.engine_run_id)
         try:
             async with engine_call():
-                page = await self._client.workflow_service.get_workflow_execution_history(
-                    request, retry=True, timeout=CALL_TIMEOUT
-                )
+                await handle.signal(LISTEN_SIGNAL, listener, rpc_timeout=CALL_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return None
+                return False
             raise
-        [payload] = page.history.events[0].workflow_execution_started_event_attributes.input.payloads
-        return await decode(self._client, payload, Plan)
+        return True
 
     async def earliest_alive_at(self, workflow_id: str, work_id: str, moment: datetime) -> Execution | None:
         """See RunEngine. Only where the latest execution began after `moment` are earlier ones listed, which lags by milliseconds."""
@@ -190,6 +204,7 @@ class TemporalEngine:
             wait_new_event=True,
         )
         run, newest = execution.run, -1
+        groups: dict[str, str] = {}
         while True:
             try:
                 async with engine_call(_LONG_POLL):
@@ -204,10 +219,11 @@ class TemporalEngine:
                 await asyncio.sleep(_START_OVER_SECONDS)
                 request.next_page_token = b""
                 continue
-            for payload in filter(None, map(_state_in, page.history.events)):
-                state = await decode(self._client, payload, RunState)
+            for fields in filter(None, map(changed_in, page.history.events)):
+                state = await decode(self._client, fields[STATE_MEMO], RunState)
+                groups |= await groups_in(self._client, fields)
                 if state.version > newest:
-                    run, newest = replace(run, state=state), state.version
+                    run, newest = replace(run, state=state_in(state, groups)), state.version
                     yield run
             if not page.next_page_token:
                 break
@@ -264,6 +280,7 @@ class TemporalEngine:
             return None
         info = answer.workflow_execution_info
         state = await decode(self._client, info.memo.fields[STATE_MEMO], RunState)
+        state = state_in(state, await groups_in(self._client, info.memo.fields))
         run = Run(
             pipeline_logging_id_for(workflow_id, info.execution.run_id),
             _utc(info.start_time.ToDatetime()),
@@ -273,18 +290,6 @@ class TemporalEngine:
         steps = (pending for pending in answer.pending_activities if pending.activity_type.name == STEP_ACTIVITY)
         attempts = [pending.attempt for pending in steps]
         return Execution(workflow_id, info.execution.run_id, run, max(attempts, default=0))
-
-
-def _state_in(event: HistoryEvent) -> Payload | None:
-    """The run's state, if the event carries one: the start and every change of the memo do."""
-    match event.WhichOneof("attributes"):
-        case "workflow_execution_started_event_attributes":
-            fields = event.workflow_execution_started_event_attributes.memo.fields
-        case "workflow_properties_modified_event_attributes":
-            fields = event.workflow_properties_modified_event_attributes.upserted_memo.fields
-        case _:
-            return None
-    return fields.get(STATE_MEMO)
 
 
 def _has_lost_its_place(error: RPCError) -> bool:

@@ -10,7 +10,7 @@ from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running
 from pipeline_service.temporal_fairness import turn_of
-from pipeline_service.temporal_names import GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, gate_id
+from pipeline_service.temporal_names import GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, RUN_WORKFLOW, gate_id
 
 _AT_ONCE = 16
 _UNBROKEN = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
@@ -59,7 +59,7 @@ class TemporalGates:
 
     async def survey(self, tenant_id: str) -> tuple[Asking, ...]:
         """See Gates."""
-        listed = await running(self._client, workflow_id_prefix(tenant_id))
+        listed = await running(self._client, workflow_id_prefix(tenant_id), workflow_type=RUN_WORKFLOW)
         await for_each(listed, self._ask_for_a_report, at_once=_AT_ONCE)
         return tuple([await self._as_listed(execution) for execution in listed])
 

@@ -3,7 +3,13 @@
 RUN_WORKFLOW = "Run"
 HEADER_MEMO = "header"
 STATE_MEMO = "state"
+DAYS_MEMO = "days"
 STEP_ACTIVITY = "run_step"
+
+LISTEN_SIGNAL = "listen"
+
+BACKFILL_WORKFLOW = "Backfill"
+ENDED_SIGNAL = "ended"
 
 REQUEST_WORKFLOW = "Request"
 REQUEST_MEMO = "request"
@@ -16,6 +22,11 @@ ASK_SIGNAL = "ask"
 LEAVE_SIGNAL = "leave"
 GRANT_SIGNAL = "grant"
 REPORT_SIGNAL = "report"
+
+
+def days_memo(group: int) -> str:
+    """The memo field of a group of a backfill's days."""
+    return f"{DAYS_MEMO}{group}"
 
 
 def gate_id(tenant_id: str) -> str:

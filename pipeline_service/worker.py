@@ -9,12 +9,14 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from pipeline_service.activities import Activities
+from pipeline_service.backfill_activities import BackfillActivities
+from pipeline_service.backfill_workflow import BackfillWorkflow
 from pipeline_service.gate import TenantGate
 from pipeline_service.gate_activities import GateActivities
 from pipeline_service.request_workflow import RequestWorkflow
 from pipeline_service.workflow import RunWorkflow
 
-WORKFLOWS = (RunWorkflow, RequestWorkflow, TenantGate)
+WORKFLOWS = (RunWorkflow, BackfillWorkflow, RequestWorkflow, TenantGate)
 _HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
 """A step hears of a cancellation with its next heartbeat that is sent: by default that takes seconds."""
 _STICKY_TIMEOUT = timedelta(seconds=1)
@@ -27,6 +29,7 @@ async def working(
     client: Client,
     activities: Activities,
     gate_activities: GateActivities,
+    backfill_activities: BackfillActivities,
     *,
     task_queue: str,
     max_concurrent_steps: int,
@@ -49,6 +52,10 @@ async def working(
             gate_activities.open_gate,
             gate_activities.look,
             gate_activities.survey_runs,
+            backfill_activities.find_complete_days,
+            backfill_activities.start_day,
+            backfill_activities.look_at_days,
+            backfill_activities.stop_days,
         ],
         max_cached_workflows=cached_runs,
         max_concurrent_activities=max_concurrent_steps,

@@ -16,13 +16,15 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
+    from pipeline_service.backfill_messages import Listener, RunEnd
     from pipeline_service.failures import failure_of
     from pipeline_service.gate_pass import GatePass
+    from pipeline_service.listeners import Listeners
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.step_result import RunRef, StepTask
-    from pipeline_service.temporal_names import GRANT_SIGNAL, REPORT_SIGNAL, RUN_WORKFLOW, STATE_MEMO
+    from pipeline_service.temporal_names import GRANT_SIGNAL, LISTEN_SIGNAL, REPORT_SIGNAL, RUN_WORKFLOW, STATE_MEMO
 
 AnyResult = TypeVar("AnyResult")
 
@@ -51,6 +53,7 @@ class RunWorkflow:
         self._passed_over = frozenset(step.step_id for step in plan.steps if step.on_failure == "continue")
         self._is_too_late = False
         self._pass = GatePass(plan)
+        self._listeners = Listeners()
 
     @workflow.signal(name=GRANT_SIGNAL)
     def grant(self) -> None:
@@ -61,6 +64,11 @@ class RunWorkflow:
     async def report(self) -> None:
         """A gate wants to know what the run holds."""
         await self._pass.report()
+
+    @workflow.signal(name=LISTEN_SIGNAL)
+    def listen(self, listener: Listener) -> None:
+        """Somebody wants to be told of the run's end."""
+        self._listeners.add(listener)
 
     @workflow.run
     async def run(self, plan: Plan) -> None:
@@ -145,6 +153,7 @@ class RunWorkflow:
     async def _close(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
         await self._record(begun, ended)
         await self._pass.leave()
+        await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
 
     async def _record(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
         """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory.

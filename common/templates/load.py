@@ -33,9 +33,10 @@ def load_template(content: bytes, key: TemplateName) -> Template:
     """Read a template's file. Raises DoesNotLoad."""
     file = f"{key}.yml"
     try:
-        source = read_yaml(content.decode(), file=file)
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise DoesNotLoad([Problem(file, content.count(b"\n", 0, error.start) + 1, "is not UTF-8")]) from None
+    source = read_yaml(text, file=file)
     specs = _specs(source)
     sources = _sources(source)
     samples = _samples(source, key, specs)
@@ -52,6 +53,7 @@ def load_template(content: bytes, key: TemplateName) -> Template:
     return Template(
         name=key,
         digest=hashlib.sha256(content).hexdigest(),
+        text=text,
         data=source.data,
         description=source.data["description"],
         parameters=specs,

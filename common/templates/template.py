@@ -175,7 +175,7 @@ class TemplateName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template that loads. `data` is its file with the placeholders in place; `digest` the file's SHA-256, in hex.
+    """A template that loads. `text` is its file, `data` what that says, with the placeholders in place; `digest` its SHA-256, in hex.
 
     `description` and `parameters` are as the file has them. `destinations` are the tables that it publishes, each with its partition
     column or None; `sources` the names of the sources that it reads, `places` those of the places that it loads files from; `exclusive` as
@@ -184,6 +184,7 @@ class Template:
 
     name: TemplateName
     digest: str
+    text: str
     data: Mapping[str, Any]
     description: str
     parameters: Mapping[str, ParameterSpec]

@@ -69,6 +69,12 @@ class BigQueryWarehouse:
         self._client = self._calls.client
         self._jobs = BigQueryJobs(self._calls)
 
+    @property
+    def writers_per_table(self) -> int:
+        """2 mutating statements run on one table at once, up to 20 more queue, and the next fails:
+        https://cloud.google.com/bigquery/docs/data-manipulation-language#update_delete_merge_dml_concurrency"""
+        return 2
+
     async def create_dataset(
         self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = ""
     ) -> Dataset:

@@ -56,6 +56,11 @@ class LocalWarehouse:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="warehouse")
         self._waiting_threads = ThreadPoolExecutor(threads, thread_name_prefix="warehouse-wait")
 
+    @property
+    def writers_per_table(self) -> None:
+        """Parts of a table are written side by side."""
+        return
+
     async def create_dataset(
         self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = ""
     ) -> Dataset:

@@ -250,6 +250,12 @@ class RowStream(Protocol):
 class Warehouse(Protocol):
     """The port. Safe to use from many tasks at once."""
 
+    @property
+    def writers_per_table(self) -> int | None:
+        """How many jobs may well change one table at the same time: more of them only queue, or lose against each other. None where it does
+        not matter."""
+        ...
+
     async def create_dataset(
         self, dataset_id: str, *, location: str, labels: Mapping[str, str], description: str = ""
     ) -> Dataset:

@@ -61,6 +61,21 @@ class Patient:
         stub = PipelineServiceStub(self.pipelines)
         return (await self._answered(lambda: stub.RunTemplate(request, **self._with))).pipeline_logging_id
 
+    async def backfill(self, tenant_id: str, path: str, first: str, last: str) -> str:
+        """Start a backfill of `provider/domain/name`; gives its id."""
+        provider, domain, name = path.split("/")
+        request = pipeline_pb2.BackfillTemplateRequest(
+            tenant_id=tenant_id,
+            provider=provider,
+            domain=domain,
+            template_name=name,
+            start_date=first,
+            end_date=last,
+            request_id=str(uuid.uuid4()),
+        )
+        stub = PipelineServiceStub(self.pipelines)
+        return (await self._answered(lambda: stub.BackfillTemplate(request, **self._with))).pipeline_logging_id
+
     async def get_run(self, run_id: str) -> run_pb2.Run:
         """The run as it stands."""
         request = pipeline_pb2.GetRunRequest(pipeline_logging_id=run_id)

@@ -58,6 +58,11 @@ class Replica:
                 await asyncio.sleep(PAUSE_SECONDS)
         return status
 
+    def status(self) -> int | None:
+        """The process's exit status, negative for a signal; None while it runs."""
+        assert self._process is not None
+        return self._process.exitcode
+
     def terminate(self) -> None:
         """SIGTERM."""
         assert self._process is not None

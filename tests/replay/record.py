@@ -21,7 +21,7 @@ from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from pipeline_service.run_id import workflow_id_of
 from pipeline_service.temporal_connection import connect
 from tests.rpc.held_warehouse import HeldWarehouse
-from tests.rpc.pipeline_stack import PipelineStack, pipeline_stack
+from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
 from tests.rpc.tenant_stack import tenant_stack
 from tests.temporal import DevServer
 from tests.warehouses import LocalServer
@@ -57,7 +57,16 @@ class Recorder:
 
     async def all(self) -> None:
         """Every kind."""
-        for scenario in (self.complete, self.failed, self.retried, self.cancelled, self.under_way, self.request):
+        scenarios = (
+            self.complete,
+            self.failed,
+            self.retried,
+            self.cancelled,
+            self.under_way,
+            self.request,
+            self.backfill,
+        )
+        for scenario in scenarios:
             tenant_id, key = await self._stack.onboard()
             await scenario(tenant_id, key)
             await self._write(scenario, tenant_id)
@@ -90,6 +99,25 @@ class Recorder:
     async def request(self, tenant_id: str, key: Any) -> None:
         self._warehouse.release()
         started: pb2.RunTemplateResponse = await self._stack.start(tenant_id, key, request_id=str(uuid.uuid4()))
+        await self._stack.end_of(key, started.pipeline_logging_id)
+
+    async def backfill(self, tenant_id: str, key: Any) -> None:
+        """Two days, of which the first is active already."""
+        self._warehouse.hold()
+        await self._stack.start(tenant_id, key)
+        await self._warehouse.waiting.wait()
+        request = pb2.BackfillTemplateRequest(
+            tenant_id=tenant_id,
+            provider="gcp",
+            domain="test",
+            template_name="daily",
+            start_date=DAY,
+            end_date="2025-11-16",
+        )
+        started = await self._stack.stub.BackfillTemplate(request, metadata=key, timeout=30)
+        await self._warehouse.arrivals.acquire()
+        await self._warehouse.arrivals.acquire()
+        self._warehouse.release()
         await self._stack.end_of(key, started.pipeline_logging_id)
 
     async def _write(self, scenario: Callable[..., Awaitable[None]], tenant_id: str) -> None:

@@ -34,7 +34,7 @@ def test_every_kind_of_run_is_recorded() -> None:
     for release in {path.parent for path in HISTORIES}:
         recorded = {path.stem for path in release.iterdir()}
         assert recorded >= {"complete_run", "failed_run", "retried_run", "cancelled_run", "under_way_run"}
-        assert recorded >= {"request_run", "request_request"}
+        assert recorded >= {"request_run", "request_request", "backfill_run", "backfill_backfill"}
     assert HISTORIES
 
 

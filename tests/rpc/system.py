@@ -45,6 +45,13 @@ NO_KEY = "key_0000000000000000"
 """The id of a key that never was."""
 GOOD: Mapping[str, Mapping[str, Any]] = {
     "RunTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily", "date": DAY},
+    "BackfillTemplate": {
+        "provider": "gcp",
+        "domain": "test",
+        "template_name": "daily",
+        "start_date": DAY,
+        "end_date": DAY,
+    },
     "PlanTemplate": {"provider": "gcp", "domain": "test", "template_name": "daily", "date": DAY},
     "RunPipeline": {"pipeline_id": "acme-gcp-test-daily", "date": DAY},
     "GetRun": {"pipeline_logging_id": NEVER},

@@ -22,6 +22,7 @@ HARMLESS: Mapping[str, Mapping[str, Any]] = {
     "CreateKey": {"scopes": ["keys:admin"]},
     "DeleteCredential": {"name": "never_put"},
     "RunTemplate": {"template_name": "nothing"},
+    "BackfillTemplate": {"template_name": "nothing"},
     "PlanTemplate": {"template_name": "nothing"},
 }
 """Fields that go before GOOD, so that a call that is allowed changes nothing that another test looks at."""

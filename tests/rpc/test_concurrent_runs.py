@@ -191,3 +191,32 @@ async def test_sixty_four_callers_of_an_exclusive_template_get_one_run_or_are_to
     assert same == again != run_id, "a refusal is no answer to a request id"
     assert (await first.end_of(key, again)).status == run_pb2.Run.COMPLETE
     assert len(await first.warehouse.list_rows(TableRef(tenant_id, "pipeline_runs"))) == 2
+
+
+async def test_sixty_four_callers_get_one_backfill_and_each_of_its_days_runs_once(replicas: Replicas) -> None:
+    first, second = replicas.stacks
+    tenant_id, key = await first.onboard()
+    request = pb2.BackfillTemplateRequest(
+        tenant_id=tenant_id, provider="gcp", domain="test", template_name="daily", start_date=DAY, end_date="2025-11-16"
+    )
+    replicas.warehouse.hold()
+    try:
+        answers = await asyncio.gather(
+            *(
+                stack.stub.BackfillTemplate(request, metadata=key, timeout=60)
+                for stack in (first, second)
+                for _ in range(CALLERS // 2)
+            )
+        )
+    finally:
+        replicas.warehouse.release()
+    (run_id,) = {answer.pipeline_logging_id for answer in answers}
+    assert Counter(answer.already_running for answer in answers) == {False: 1, True: CALLERS - 1}
+    ended = await second.end_of(key, run_id)
+    assert ended.status == run_pb2.Run.COMPLETE, ended
+    run_ids = {day.pipeline_logging_id for day in ended.backfill.days}
+    assert len(run_ids) == 2
+    for table, rows_per_run in RECORDED_PER_RUN.items():
+        rows = await first.warehouse.list_rows(TableRef(tenant_id, table))
+        recorded = Counter(row["pipeline_logging_id"] for row in rows if row["pipeline_logging_id"] != run_id)
+        assert recorded == dict.fromkeys(run_ids, rows_per_run), table

@@ -18,11 +18,15 @@ from common.tenants.tenants import Tenants
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Dataset, TableRef
 from pipeline_service.activities import Activities
+from pipeline_service.backfill_activities import BackfillActivities
+from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.engine import Execution, Started
 from pipeline_service.gate_activities import GateActivities
 from pipeline_service.gate_messages import Limits
+from pipeline_service.get_run import GetRun
 from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
+from pipeline_service.planning import Planner
 from pipeline_service.price import Price
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Opened, Requests
@@ -98,12 +102,18 @@ class Lab:
             conditions=Conditions(self.warehouse),
             tenants=self.tenants,
         )
+        get_run = GetRun(self.engine, self.records)
+        days = BackfillDays(self.engine, Planner(self.tenants, Locations(own={}, shared={}), clock), get_run)
+        backfills = BackfillActivities(
+            days=days, engine=self.engine, get_run=get_run, records=self.records, tenants=self.tenants
+        )
         gates = TemporalGates(client or self.client, task_queue=self.task_queue)
         activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock, price=PRICE)
         async with working(
             client or self.client,
             activities,
             GateActivities(gates=gates, tenants=self.tenants, limits=self.limits),
+            backfills,
             task_queue=self.task_queue,
             max_concurrent_steps=10,
             grace_seconds=grace_seconds,

@@ -114,13 +114,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """In Run.error and Step.error: there is no file where the step loads some."""
     LOAD_FAILED: _ErrorReason.ValueType  # 68
     """In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what."""
+    DAYS_FAILED: _ErrorReason.ValueType  # 69
+    """In Run.error of a backfill: some of its days did not complete; the message says how many. The others did what they were to do."""
     ROTATION_IN_PROGRESS: _ErrorReason.ValueType  # 70
     """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
     """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
     PIPELINE_BUSY: _ErrorReason.ValueType  # 72
-    """ABORTED. The template is exclusive, and another run of it is active for the tenant; metadata `pipeline_logging_id` names that run. Nothing
-    was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+    """ABORTED. The template is exclusive and another run of it is active for the tenant, or, of a backfill, another backfill of the template;
+    metadata `pipeline_logging_id` names that run. Nothing was started, and the call may be repeated, with the same `request_id`, once that run has ended.
     """
     RATE_LIMITED: _ErrorReason.ValueType  # 81
     """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
@@ -224,13 +226,15 @@ SOURCE_FILES_MISSING: ErrorReason.ValueType  # 67
 """In Run.error and Step.error: there is no file where the step loads some."""
 LOAD_FAILED: ErrorReason.ValueType  # 68
 """In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what."""
+DAYS_FAILED: ErrorReason.ValueType  # 69
+"""In Run.error of a backfill: some of its days did not complete; the message says how many. The others did what they were to do."""
 ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
 """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71
 """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
 PIPELINE_BUSY: ErrorReason.ValueType  # 72
-"""ABORTED. The template is exclusive, and another run of it is active for the tenant; metadata `pipeline_logging_id` names that run. Nothing
-was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+"""ABORTED. The template is exclusive and another run of it is active for the tenant, or, of a backfill, another backfill of the template;
+metadata `pipeline_logging_id` names that run. Nothing was started, and the call may be repeated, with the same `request_id`, once that run has ended.
 """
 RATE_LIMITED: ErrorReason.ValueType  # 81
 """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or

@@ -97,8 +97,92 @@ class RunTemplateRequest(_message.Message):
 Global___RunTemplateRequest: _TypeAlias = RunTemplateRequest  # noqa: Y015
 
 @_typing.final
+class BackfillTemplateRequest(_message.Message):
+    """Request of BackfillTemplate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    TEMPLATE_NAME_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    MAX_PARALLEL_FIELD_NUMBER: _builtins.int
+    SKIP_COMPLETE_FIELD_NUMBER: _builtins.int
+    TRIGGER_BY_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """Required. The tenant to run for. Never filled in from the key."""
+    provider: _builtins.str
+    """Required. First folder of the template's path, as in RunTemplateRequest."""
+    domain: _builtins.str
+    """Required. Second folder of the template's path."""
+    template_name: _builtins.str
+    """Required. The template's name. It must have a parameter `date`."""
+    start_date: _builtins.str
+    """Required. The first day, `YYYY-MM-DD`."""
+    end_date: _builtins.str
+    """Required. The last day, `YYYY-MM-DD`, inclusive: at most 1,100 days in all."""
+    max_parallel: _builtins.int
+    """Optional. How many days are active at once, 1 to 32; 4 where it is 0. On BigQuery at most 2 are."""
+    skip_complete: _builtins.bool
+    """Optional. Whether days are passed over whose last run of the same parameters is COMPLETE."""
+    trigger_by: _builtins.str
+    """Optional. Who or what asks, at most 200 printable characters; `api` where empty. The days' runs have the same."""
+    request_id: _builtins.str
+    """Optional. A UUID4, as in RunTemplateRequest."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Optional. The template's other parameters, the same for every day. `date` is refused here. At most 100, each at most 10,000 characters."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        provider: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        template_name: _builtins.str = ...,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        max_parallel: _builtins.int = ...,
+        skip_complete: _builtins.bool = ...,
+        trigger_by: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain", b"domain", "end_date", b"end_date", "max_parallel", b"max_parallel", "parameters", b"parameters", "provider", b"provider", "request_id", b"request_id", "skip_complete", b"skip_complete", "start_date", b"start_date", "template_name", b"template_name", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackfillTemplateRequest: _TypeAlias = BackfillTemplateRequest  # noqa: Y015
+
+@_typing.final
 class RunTemplateResponse(_message.Message):
-    """Answer of RunTemplate and RunPipeline."""
+    """Answer of RunTemplate, RunPipeline, BackfillTemplate and RetryRun."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -53,6 +53,11 @@ class PipelineServiceStub:
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.PlanTemplateRequest.SerializeToString,
                 response_deserializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.TemplatePlan.FromString,
                 _registered_method=True)
+        self.BackfillTemplate = channel.unary_unary(
+                '/convergence.pipeline.v1.PipelineService/BackfillTemplate',
+                request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.BackfillTemplateRequest.SerializeToString,
+                response_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/convergence.pipeline.v1.PipelineService/GetRun',
                 request_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRunRequest.SerializeToString,
@@ -128,6 +133,19 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BackfillTemplate(self, request, context):
+        """Runs a template for every day from `start_date` to `end_date`: one parent, and a run for each day, that are found, watched, cancelled and
+        retried like all runs. A day whose run is active already is joined and not run twice. Of any number of concurrent calls for the same
+        backfill one starts it and all get its id; while another backfill of the template is active for the tenant, PIPELINE_BUSY. At most
+        `max_parallel` days are active at once; on BigQuery never more than 2, since it lets no more change one table at a time. The tenant's
+        limits of active runs hold for the days as for any run; the parent takes no slot. A day that fails does not stop the others. Template,
+        parameters and the day from which relative defaults count are those of the acceptance; a tenant that is suspended meanwhile has its
+        remaining days started once it is resumed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRun(self, request, context):
         """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was.
         """
@@ -151,7 +169,7 @@ class PipelineServiceServicer:
 
     def CancelRun(self, request, context):
         """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-        come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+        come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
         run that has ended changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -160,7 +178,8 @@ class PipelineServiceServicer:
 
     def RetryRun(self, request, context):
         """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
-        template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
+        template since. Steps that were complete are not executed again; of a backfill only the days that did not complete
+        are run, each from where its run failed. Of any number of concurrent calls one starts it and all get its id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +234,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.PlanTemplate,
                     request_deserializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.PlanTemplateRequest.FromString,
                     response_serializer=convergence_dot_pipeline_dot_v1_dot_plan__pb2.TemplatePlan.SerializeToString,
+            ),
+            'BackfillTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.BackfillTemplate,
+                    request_deserializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.BackfillTemplateRequest.FromString,
+                    response_serializer=convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -344,6 +368,33 @@ class PipelineService:
             '/convergence.pipeline.v1.PipelineService/PlanTemplate',
             convergence_dot_pipeline_dot_v1_dot_plan__pb2.PlanTemplateRequest.SerializeToString,
             convergence_dot_pipeline_dot_v1_dot_plan__pb2.TemplatePlan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BackfillTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/convergence.pipeline.v1.PipelineService/BackfillTemplate',
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.BackfillTemplateRequest.SerializeToString,
+            convergence_dot_pipeline_dot_v1_dot_pipeline__service__pb2.RunTemplateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,15 @@ class PipelineServiceStub:
     refuses is refused in the same way, but a suspended tenant may plan. On BigQuery each statement is one dry run, which is not billed;
     looking for the tenant's last run reads its `pipeline_runs`, which is.
     """
+    BackfillTemplate: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.BackfillTemplateRequest, _pipeline_service_pb2.RunTemplateResponse]
+    """Runs a template for every day from `start_date` to `end_date`: one parent, and a run for each day, that are found, watched, cancelled and
+    retried like all runs. A day whose run is active already is joined and not run twice. Of any number of concurrent calls for the same
+    backfill one starts it and all get its id; while another backfill of the template is active for the tenant, PIPELINE_BUSY. At most
+    `max_parallel` days are active at once; on BigQuery never more than 2, since it lets no more change one table at a time. The tenant's
+    limits of active runs hold for the days as for any run; the parent takes no slot. A day that fails does not stop the others. Template,
+    parameters and the day from which relative defaults count are those of the acceptance; a tenant that is suspended meanwhile has its
+    remaining days started once it is resumed.
+    """
     GetRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetRunRequest, _run_pb2.Run]
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]
@@ -63,12 +72,13 @@ class PipelineServiceStub:
     """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-    come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+    come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
     run that has ended changes nothing.
     """
     RetryRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.RetryRunRequest, _pipeline_service_pb2.RunTemplateResponse]
     """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
-    template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
+    template since. Steps that were complete are not executed again; of a backfill only the days that did not complete
+    are run, each from where its run failed. Of any number of concurrent calls one starts it and all get its id.
     """
     CancelRuns: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]
     """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
@@ -103,6 +113,15 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     refuses is refused in the same way, but a suspended tenant may plan. On BigQuery each statement is one dry run, which is not billed;
     looking for the tenant's last run reads its `pipeline_runs`, which is.
     """
+    BackfillTemplate: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.BackfillTemplateRequest, _pipeline_service_pb2.RunTemplateResponse]  # type: ignore[assignment]
+    """Runs a template for every day from `start_date` to `end_date`: one parent, and a run for each day, that are found, watched, cancelled and
+    retried like all runs. A day whose run is active already is joined and not run twice. Of any number of concurrent calls for the same
+    backfill one starts it and all get its id; while another backfill of the template is active for the tenant, PIPELINE_BUSY. At most
+    `max_parallel` days are active at once; on BigQuery never more than 2, since it lets no more change one table at a time. The tenant's
+    limits of active runs hold for the days as for any run; the parent takes no slot. A day that fails does not stop the others. Template,
+    parameters and the day from which relative defaults count are those of the acceptance; a tenant that is suspended meanwhile has its
+    remaining days started once it is resumed.
+    """
     GetRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Reads a run with its steps and check results. A run of another tenant gives the same NOT_FOUND as one that never was."""
     WatchRun: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.WatchRunRequest, _run_pb2.Run]  # type: ignore[assignment]
@@ -111,12 +130,13 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-    come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+    come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
     run that has ended changes nothing.
     """
     RetryRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.RetryRunRequest, _pipeline_service_pb2.RunTemplateResponse]  # type: ignore[assignment]
     """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
-    template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
+    template since. Steps that were complete are not executed again; of a backfill only the days that did not complete
+    are run, each from where its run failed. Of any number of concurrent calls one starts it and all get its id.
     """
     CancelRuns: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunsRequest, _pipeline_service_pb2.CancelRunsResponse]  # type: ignore[assignment]
     """Cancels every active run of a tenant and returns once all have ended and no replica can start another: a tenant that is not to run
@@ -167,6 +187,21 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BackfillTemplate(
+        self,
+        request: _pipeline_service_pb2.BackfillTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.RunTemplateResponse, _abc.Awaitable[_pipeline_service_pb2.RunTemplateResponse]]:
+        """Runs a template for every day from `start_date` to `end_date`: one parent, and a run for each day, that are found, watched, cancelled and
+        retried like all runs. A day whose run is active already is joined and not run twice. Of any number of concurrent calls for the same
+        backfill one starts it and all get its id; while another backfill of the template is active for the tenant, PIPELINE_BUSY. At most
+        `max_parallel` days are active at once; on BigQuery never more than 2, since it lets no more change one table at a time. The tenant's
+        limits of active runs hold for the days as for any run; the parent takes no slot. A day that fails does not stop the others. Template,
+        parameters and the day from which relative defaults count are those of the acceptance; a tenant that is suspended meanwhile has its
+        remaining days started once it is resumed.
+        """
+
+    @_abc_1.abstractmethod
     def GetRun(
         self,
         request: _pipeline_service_pb2.GetRunRequest,
@@ -197,7 +232,7 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
         """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-        come to its end meanwhile. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
+        come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
         run that has ended changes nothing.
         """
 
@@ -208,7 +243,8 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.RunTemplateResponse, _abc.Awaitable[_pipeline_service_pb2.RunTemplateResponse]]:
         """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
-        template since. Steps that were complete are not executed again. Of any number of concurrent calls one starts it and all get its id.
+        template since. Steps that were complete are not executed again; of a backfill only the days that did not complete
+        are run, each from where its run failed. Of any number of concurrent calls one starts it and all get its id.
         """
 
     @_abc_1.abstractmethod

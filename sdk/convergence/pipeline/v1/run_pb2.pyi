@@ -42,7 +42,7 @@ class Run(_message.Message):
         COMPLETE: Run._Status.ValueType  # 3
         """Every step succeeded, was skipped by its own condition, or failed without mattering (`on_failure: continue`). A terminal state."""
         FAILED: Run._Status.ValueType  # 4
-        """A step failed, or the run took too long. A terminal state."""
+        """A step failed, the run took too long, or a day of a backfill did not complete. A terminal state."""
         CANCELLED: Run._Status.ValueType  # 5
         """Cancelled by a caller or an operator. A terminal state."""
 
@@ -58,7 +58,7 @@ class Run(_message.Message):
     COMPLETE: Run.Status.ValueType  # 3
     """Every step succeeded, was skipped by its own condition, or failed without mattering (`on_failure: continue`). A terminal state."""
     FAILED: Run.Status.ValueType  # 4
-    """A step failed, or the run took too long. A terminal state."""
+    """A step failed, the run took too long, or a day of a backfill did not complete. A terminal state."""
     CANCELLED: Run.Status.ValueType  # 5
     """Cancelled by a caller or an operator. A terminal state."""
 
@@ -99,6 +99,8 @@ class Run(_message.Message):
     BYTES_PROCESSED_FIELD_NUMBER: _builtins.int
     BYTES_BILLED_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
+    BACKFILL_FIELD_NUMBER: _builtins.int
+    BACKFILL_OF_FIELD_NUMBER: _builtins.int
     pipeline_logging_id: _builtins.str
     """The run's id, a UUID."""
     pipeline_id: _builtins.str
@@ -123,9 +125,11 @@ class Run(_message.Message):
     """Bytes that these were billed for."""
     cost_usd: _builtins.str
     """What these cost in USD, a decimal number: the sum of its steps'. Empty where that is known of no step."""
+    backfill_of: _builtins.str
+    """The backfill that started this run; empty for any other, also for one that a backfill only joined."""
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The resolved parameters, `date` among them."""
+        """The resolved parameters, `date` among them; of a backfill those that its days have in common, so without it."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -147,6 +151,10 @@ class Run(_message.Message):
     def error(self) -> Global___RunError:
         """Why the run failed; absent unless `status` is FAILED."""
 
+    @_builtins.property
+    def backfill(self) -> Global___Backfill:
+        """Of a backfill, its days, which it has instead of steps; absent for any other run."""
+
     def __init__(
         self,
         *,
@@ -167,14 +175,155 @@ class Run(_message.Message):
         bytes_processed: _builtins.int = ...,
         bytes_billed: _builtins.int = ...,
         cost_usd: _builtins.str = ...,
+        backfill: Global___Backfill | None = ...,
+        backfill_of: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "cost_usd", b"cost_usd", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "template_digest", b"template_digest", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "backfill_of", b"backfill_of", "bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "cost_usd", b"cost_usd", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "template_digest", b"template_digest", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Backfill(_message.Message):
+    """The days of a backfill, and how far they have come. It is COMPLETE once every day is COMPLETE or SKIPPED, CANCELLED where it was cancelled
+    before that, and otherwise FAILED (DAYS_FAILED) once all have ended.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _DayStatus:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DayStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Backfill._DayStatus.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DAY_STATUS_UNSPECIFIED: Backfill._DayStatus.ValueType  # 0
+        """Never sent."""
+        PENDING: Backfill._DayStatus.ValueType  # 1
+        """Not started."""
+        RUNNING: Backfill._DayStatus.ValueType  # 2
+        """Its run is active; it may be waiting for a slot of the tenant."""
+        COMPLETE: Backfill._DayStatus.ValueType  # 3
+        """Its run is COMPLETE. A terminal state."""
+        FAILED: Backfill._DayStatus.ValueType  # 4
+        """Its run has failed, or none could be started. A terminal state."""
+        CANCELLED: Backfill._DayStatus.ValueType  # 5
+        """Its run was cancelled, or the backfill was, before there was one; a run that was only joined goes on. A terminal state."""
+        SKIPPED: Backfill._DayStatus.ValueType  # 6
+        """Passed over: its last run of the same parameters was COMPLETE (`skip_complete`). A terminal state."""
+
+    class DayStatus(_DayStatus, metaclass=_DayStatusEnumTypeWrapper):
+        """Where a day stands."""
+
+    DAY_STATUS_UNSPECIFIED: Backfill.DayStatus.ValueType  # 0
+    """Never sent."""
+    PENDING: Backfill.DayStatus.ValueType  # 1
+    """Not started."""
+    RUNNING: Backfill.DayStatus.ValueType  # 2
+    """Its run is active; it may be waiting for a slot of the tenant."""
+    COMPLETE: Backfill.DayStatus.ValueType  # 3
+    """Its run is COMPLETE. A terminal state."""
+    FAILED: Backfill.DayStatus.ValueType  # 4
+    """Its run has failed, or none could be started. A terminal state."""
+    CANCELLED: Backfill.DayStatus.ValueType  # 5
+    """Its run was cancelled, or the backfill was, before there was one; a run that was only joined goes on. A terminal state."""
+    SKIPPED: Backfill.DayStatus.ValueType  # 6
+    """Passed over: its last run of the same parameters was COMPLETE (`skip_complete`). A terminal state."""
+
+    @_typing.final
+    class Day(_message.Message):
+        """One day."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DATE_FIELD_NUMBER: _builtins.int
+        PIPELINE_LOGGING_ID_FIELD_NUMBER: _builtins.int
+        STATUS_FIELD_NUMBER: _builtins.int
+        JOINED_FIELD_NUMBER: _builtins.int
+        date: _builtins.str
+        """The day, `YYYY-MM-DD`: the parameter `date` of its run."""
+        pipeline_logging_id: _builtins.str
+        """Its run, or that for which it was SKIPPED; empty where there is none. Of a day that is to be retried, until it is started, the run
+        that it goes on from.
+        """
+        status: Global___Backfill.DayStatus.ValueType
+        """Where it stands."""
+        joined: _builtins.bool
+        """Whether its run was active before the backfill came to it, and was not started by it."""
+        def __init__(
+            self,
+            *,
+            date: _builtins.str = ...,
+            pipeline_logging_id: _builtins.str = ...,
+            status: Global___Backfill.DayStatus.ValueType = ...,
+            joined: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "joined", b"joined", "pipeline_logging_id", b"pipeline_logging_id", "status", b"status"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    START_DATE_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    MAX_PARALLEL_FIELD_NUMBER: _builtins.int
+    SKIP_COMPLETE_FIELD_NUMBER: _builtins.int
+    PENDING_DAYS_FIELD_NUMBER: _builtins.int
+    RUNNING_DAYS_FIELD_NUMBER: _builtins.int
+    COMPLETE_DAYS_FIELD_NUMBER: _builtins.int
+    FAILED_DAYS_FIELD_NUMBER: _builtins.int
+    CANCELLED_DAYS_FIELD_NUMBER: _builtins.int
+    SKIPPED_DAYS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    start_date: _builtins.str
+    """The first day, `YYYY-MM-DD`."""
+    end_date: _builtins.str
+    """The last day, inclusive."""
+    max_parallel: _builtins.int
+    """How many days are active at once: what was asked for, as far as the warehouse takes it."""
+    skip_complete: _builtins.bool
+    """Whether days were passed over that were complete."""
+    pending_days: _builtins.int
+    """How many days are PENDING."""
+    running_days: _builtins.int
+    """How many days are RUNNING."""
+    complete_days: _builtins.int
+    """How many days are COMPLETE."""
+    failed_days: _builtins.int
+    """How many days are FAILED."""
+    cancelled_days: _builtins.int
+    """How many days are CANCELLED."""
+    skipped_days: _builtins.int
+    """How many days were SKIPPED."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___Backfill.Day]:
+        """Every day, the earliest first. Left out in ListRuns."""
+
+    def __init__(
+        self,
+        *,
+        start_date: _builtins.str = ...,
+        end_date: _builtins.str = ...,
+        max_parallel: _builtins.int = ...,
+        skip_complete: _builtins.bool = ...,
+        pending_days: _builtins.int = ...,
+        running_days: _builtins.int = ...,
+        complete_days: _builtins.int = ...,
+        failed_days: _builtins.int = ...,
+        cancelled_days: _builtins.int = ...,
+        skipped_days: _builtins.int = ...,
+        days: _abc.Iterable[Global___Backfill.Day] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_days", b"cancelled_days", "complete_days", b"complete_days", "days", b"days", "end_date", b"end_date", "failed_days", b"failed_days", "max_parallel", b"max_parallel", "pending_days", b"pending_days", "running_days", b"running_days", "skip_complete", b"skip_complete", "skipped_days", b"skipped_days", "start_date", b"start_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Backfill: _TypeAlias = Backfill  # noqa: Y015
 
 @_typing.final
 class Step(_message.Message):

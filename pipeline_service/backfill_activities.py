@@ -1,0 +1,166 @@
+"""What a backfill asks of the world: which days are done already, starting one, looking at some, stopping some.
+
+None waits for a run, so that none holds a worker's place for long.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from temporalio import activity
+
+from common.errors import (
+    ConvergenceError,
+    DependencyRefused,
+    PipelineBusy,
+    RunNotFound,
+    TenantNotReady,
+    TenantSuspended,
+    Transient,
+    Unavailable,
+)
+from common.for_each import for_each
+from common.tenants.tenants import Tenants
+from pipeline_service.activities import while_alive
+from pipeline_service.backfill import Day, DayStatus
+from pipeline_service.backfill_days import BackfillDays
+from pipeline_service.backfill_messages import BackfillRef, CompleteDays, DayStarted, DaysTask, DayTask, day_status
+from pipeline_service.engine import ActiveRun, RunEngine
+from pipeline_service.failures import as_application_error
+from pipeline_service.gate_activities import LONGEST_PAUSE_ATTEMPT
+from pipeline_service.get_run import GetRun, Located
+from pipeline_service.records import Records
+from pipeline_service.step_errors import as_run_error
+from pipeline_service.step_result import StepResult
+
+_AT_ONCE = 16
+_PASSING = (Transient, Unavailable, DependencyRefused, TenantSuspended, TenantNotReady, PipelineBusy)
+"""What a day waits for: a tenant that is suspended is not left without its days when it is resumed."""
+_MOST_ATTEMPTS = 10
+"""At what nobody foresaw."""
+
+
+class BackfillActivities:
+    """The activities of one worker."""
+
+    def __init__(
+        self, *, days: BackfillDays, engine: RunEngine, get_run: GetRun, records: Records, tenants: Tenants
+    ) -> None:
+        self._days = days
+        self._engine = engine
+        self._get_run = get_run
+        self._records = records
+        self._tenants = tenants
+
+    @activity.defn
+    async def find_complete_days(self, backfill: BackfillRef) -> CompleteDays:
+        """The days whose last run of the same parameters is COMPLETE."""
+        async with _repeated():
+            plan = (await self._days.backfill(backfill)).plan
+            first, last = plan.backfill.start_date, plan.backfill.end_date
+            return CompleteDays(await self._records.complete_days(plan.header, first, last))
+
+    @activity.defn
+    async def start_day(self, task: DayTask) -> DayStarted:
+        """Start a day's run, or join the one that is active, and have it tell of its end. A repeat gets the run that was started before."""
+        async with _repeated():
+            try:
+                return DayStarted(await self._start(task.backfill, task.date))
+            except _PASSING:
+                raise
+            except ConvergenceError as error:
+                return DayStarted(Day(task.date, DayStatus.FAILED), as_run_error(error))
+
+    @activity.defn
+    async def look_at_days(self, task: DaysTask) -> tuple[Day, ...]:
+        """Where these days stand now; each has a run."""
+        async with _repeated():
+            return await self._each(task, self._as_it_stands)
+
+    @activity.defn
+    async def stop_days(self, task: DaysTask) -> tuple[Day, ...]:
+        """Cancel the runs of these days that the backfill started, also where it was never told of one. Where they stand now: a day whose
+        run goes on is RUNNING, one without a run of the backfill's CANCELLED."""
+        async with _repeated():
+            return await self._each(task, self._stop)
+
+    async def _start(self, backfill: BackfillRef, date: str) -> Day:
+        await self._tenants.require_ready(backfill.tenant_id)
+        plan = await self._days.plan(backfill, date)
+        started = await self._engine.start(plan.workflow_id, plan, start_id=_start_id(backfill, date))
+        run_id = started.pipeline_logging_id
+        if run_id == plan.header.retry_of:
+            raise Unavailable("The run that this one goes on from has not closed yet")
+        located = await self._located(backfill, run_id)
+        joined = located.run.header.backfill_of != backfill.pipeline_logging_id if located else started.already_running
+        return await self._heard(backfill, Day(date, DayStatus.RUNNING, run_id, joined), located)
+
+    async def _stop(self, backfill: BackfillRef, day: Day) -> Day:
+        run_id = day.pipeline_logging_id or await self._unheard_of(backfill, day.date)
+        located = await self._located(backfill, run_id) if run_id else None
+        if located is None or located.run.header.backfill_of != backfill.pipeline_logging_id:
+            return replace(day, status=DayStatus.CANCELLED)
+        now = await self._heard(backfill, replace(day, pipeline_logging_id=run_id), located)
+        if located.execution is not None and not now.status.is_terminal:
+            await self._engine.cancel(ActiveRun(located.execution.workflow_id, located.execution.engine_run_id))
+        return now
+
+    async def _unheard_of(self, backfill: BackfillRef, date: str) -> str:
+        """The run that was started for a day by an attempt that did not live to say so; empty where there is none."""
+        try:
+            plan = await self._days.plan(backfill, date)
+        except _PASSING:
+            raise
+        except ConvergenceError:
+            return ""
+        latest = await self._engine.latest_of(plan.workflow_id, plan.header.work_id)
+        return latest.run.pipeline_logging_id if latest is not None else ""
+
+    async def _as_it_stands(self, backfill: BackfillRef, day: Day) -> Day:
+        return await self._heard(backfill, day, await self._located(backfill, day.pipeline_logging_id))
+
+    async def _heard(self, backfill: BackfillRef, day: Day, located: Located | None) -> Day:
+        """The day as its run stands, which tells the backfill of its end where that is still to come."""
+        if located is None:
+            return replace(day, status=DayStatus.FAILED)
+        if (execution := located.execution) is not None and not located.run.state.status.is_terminal:
+            run = ActiveRun(execution.workflow_id, execution.engine_run_id)
+            if await self._engine.listen(run, backfill.listener):
+                return replace(day, status=DayStatus.RUNNING)
+            located = await self._located(backfill, day.pipeline_logging_id) or located
+        return replace(day, status=day_status(located.run.state.status))
+
+    async def _located(self, backfill: BackfillRef, run_id: str) -> Located | None:
+        """Where a run is; None where the engine has forgotten it before it was recorded."""
+        try:
+            return await self._get_run.find(backfill.tenant_id, run_id)
+        except RunNotFound:
+            return None
+
+    async def _each(self, task: DaysTask, act: Callable[[BackfillRef, Day], Awaitable[Day]]) -> tuple[Day, ...]:
+        now: dict[str, Day] = {}
+
+        async def one(day: Day) -> None:
+            now[day.date] = await act(task.backfill, day)
+
+        await for_each(task.days, one, at_once=_AT_ONCE)
+        return tuple(now[day.date] for day in task.days)
+
+
+def _start_id(backfill: BackfillRef, date: str) -> str:
+    """The id under which every attempt starts a day, so that the engine lets one of them start it."""
+    return str(uuid.uuid5(uuid.UUID(backfill.pipeline_logging_id), date))
+
+
+@asynccontextmanager
+async def _repeated() -> AsyncIterator[None]:
+    """Fail so that the engine tries again, keeping no cause's text: for ever where it may pass."""
+    try:
+        async with while_alive():
+            yield
+    except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
+        number = activity.info().attempt
+        repeat = isinstance(error, _PASSING) or number < _MOST_ATTEMPTS
+        attempt = min(number, LONGEST_PAUSE_ATTEMPT)
+        raise as_application_error(as_run_error(error), StepResult(), repeat=repeat, attempt=attempt) from None

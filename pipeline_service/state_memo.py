@@ -1,0 +1,34 @@
+"""How a run's state lies in its memo: one field, and of a backfill one more for each group of its days, so that a change moves only what it
+changes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from pipeline_service.run import RunState
+from pipeline_service.temporal_names import STATE_MEMO, days_memo
+
+
+def fields_of(state: RunState, shown: RunState | None = None) -> Mapping[str, RunState | str]:
+    """The memo's fields that tell of the state; `shown` is what they told before."""
+    backfill = state.backfill
+    if backfill is None:
+        return {STATE_MEMO: state}
+    before = shown.backfill.groups if shown and shown.backfill else ()
+    groups = {
+        days_memo(number): group
+        for number, group in enumerate(backfill.groups)
+        if number >= len(before) or before[number] != group
+    }
+    return {STATE_MEMO: replace(state, backfill=replace(backfill, groups=())), **groups}
+
+
+def state_in(state: RunState, groups: Mapping[str, str]) -> RunState:
+    """The state of which `state` is the first field and `groups` are the others, by their names."""
+    if state.backfill is None:
+        return state
+    texts = tuple(_in_order(groups))
+    return replace(state, backfill=replace(state.backfill, groups=texts))
+
+
+def _in_order(groups: Mapping[str, str]) -> Iterator[str]:
+    return (groups[days_memo(number)] for number in range(len(groups)))
