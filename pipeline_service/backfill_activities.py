@@ -97,7 +97,8 @@ class BackfillActivities:
         return await self._heard(backfill, Day(date, DayStatus.RUNNING, run_id, joined), located)
 
     async def _stop(self, backfill: BackfillRef, day: Day) -> Day:
-        run_id = day.pipeline_logging_id or await self._unheard_of(backfill, day.date)
+        is_known = day.status is DayStatus.RUNNING
+        run_id = day.pipeline_logging_id if is_known else await self._unheard_of(backfill, day.date)
         located = await self._located(backfill, run_id) if run_id else None
         if located is None or located.run.header.backfill_of != backfill.pipeline_logging_id:
             return replace(day, status=DayStatus.CANCELLED)

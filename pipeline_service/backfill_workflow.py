@@ -125,12 +125,16 @@ class BackfillWorkflow:
 
     def _take(self, started: DayStarted) -> None:
         """Take in where a day stands, unless it has ended meanwhile."""
-        day = started.day
+        day, error = started.day, started.error
         if self._day(day.date).status.is_terminal:
             return
-        if started.error is not None and not self._first_problem:
-            self._first_problem = f"; {day.date} could not be started, {started.error.reason}: {started.error.message}"
-        if day.pipeline_logging_id and self._state.status is RunStatus.PENDING:
+        if error is not None:
+            self._first_problem = (
+                self._first_problem or f"; {day.date} could not be started, {error.reason}: {error.message}"
+            )
+            self._end(self._failed(day.date))  # and goes on naming the run that it was to go on from
+            return
+        if self._state.status is RunStatus.PENDING:
             self._state = replace(self._state, status=RunStatus.RUNNING, start_time=workflow.now())
         self._active[day.pipeline_logging_id] = day.date
         if (end := self._ends.pop(day.pipeline_logging_id, None)) is not None:

@@ -61,9 +61,9 @@ class Backfills:
         """A backfill to its end."""
         return await self.end_of(await self.start(**fields))
 
-    async def start_run(self, **fields: Any) -> str:
+    async def start_run(self, template_name: str = "days", **fields: Any) -> str:
         """RunTemplate of one day: the id."""
-        return str((await self.stack.start(self.tenant_id, self.key, "days", **fields)).pipeline_logging_id)
+        return str((await self.stack.start(self.tenant_id, self.key, template_name, **fields)).pipeline_logging_id)
 
     async def end_of(self, run_id: str) -> run_pb2.Run:
         """WatchRun to the end."""

@@ -12,14 +12,14 @@ from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import plan_pb2, run_pb2
 from tests.rpc.backfill_calls import DAYS, DAYS_TEMPLATE, FIRST, LAST, Backfills, most_at_once, statuses
 from tests.rpc.held_warehouse import HeldWarehouse
-from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
+from tests.rpc.pipeline_stack import configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 
 
 @pytest.fixture
 def configs_dir(tmp_path: Path) -> Path:
-    return configs_with(tmp_path, {"days": DAYS_TEMPLATE, "list": TEMPLATES["list"]})
+    return configs_with(tmp_path, {"days": DAYS_TEMPLATE, "alone": f"{DAYS_TEMPLATE}exclusive: true\n"})
 
 
 @pytest.fixture
@@ -215,31 +215,38 @@ async def test_a_request_id_stands_for_one_backfill_also_after_it_was_refused(ba
     assert (await refused(backfills.call(**first | {"end_date": FIRST}))).reason == "REQUEST_ID_REUSED"
 
 
-async def test_every_malformed_field_is_told_of_at_once_and_what_no_day_can_have_too(backfills: Backfills) -> None:
-    asked: list[tuple[dict[str, Any], set[str]]] = [
-        (
-            {
-                "start_date": "2025-11-31",
-                "end_date": "",
-                "max_parallel": 33,
-                "trigger_by": "\n",
-                "request_id": "x",
-                "parameters": {"date": FIRST},
-            },
-            {"start_date", "end_date", "max_parallel", "trigger_by", "request_id", "parameters.date"},
-        ),
-        ({"end_date": "2025-11-13"}, {"end_date"}),
-        ({"start_date": "2022-11-13"}, {"end_date"}),
-        ({"max_parallel": -1}, {"max_parallel"}),
-        ({"template_name": "list"}, {"template_name"}),
-        ({"parameters": {"unknown": "x"}}, {"parameters.unknown"}),
-        ({"end_date": "2026-01-01"}, {"date"}),
-    ]
-    for fields, expected in asked:
-        refusal = await refused(backfills.call(**fields))
-        assert (refusal.code, set(refusal.fields)) == ("INVALID_ARGUMENT", expected), fields
+async def test_what_one_of_the_days_cannot_have_is_refused_before_any_is_run(backfills: Backfills) -> None:
+    refusal = await refused(backfills.call(end_date="2026-01-01"))
+    assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ("date",))
     assert not await backfills.rows("pipeline_runs")
-    assert (await refused(backfills.call(template_name="dais"))).reason == "TEMPLATE_NOT_FOUND"
+
+
+async def test_the_days_of_an_exclusive_template_follow_each_other(backfills: Backfills) -> None:
+    backfills.held.hold()
+    other = await backfills.start_run("alone", date="2025-11-16")
+    await backfills.held.waiting.wait()
+    run_id = await backfills.start(template_name="alone", start_date="2025-11-15", end_date="2025-11-16")
+    run = await backfills.get(run_id)
+    assert (statuses(run), run.backfill.max_parallel) == (["PENDING", "PENDING"], 1)
+    backfills.held.release()
+    ended = await backfills.end_of(run_id)
+    assert statuses(ended) == ["COMPLETE", "COMPLETE"], ended
+    assert (await backfills.end_of(other)).status == run_pb2.Run.COMPLETE
+    assert await most_at_once(backfills, run_id) == 1
+
+
+async def test_a_watch_tells_of_every_change_on_the_way(backfills: Backfills) -> None:
+    backfills.held.hold()
+    run_id = await backfills.start(start_date="2025-11-15", end_date="2025-11-16", max_parallel=1)
+    await backfills.held.waiting.wait()
+    request = pb2.WatchRunRequest(pipeline_logging_id=run_id)
+    seen: list[tuple[str, ...]] = []
+    async for run in backfills.stack.stub.WatchRun(request, metadata=backfills.key, timeout=60):
+        backfills.held.release()
+        if tuple(statuses(run)) not in seen:
+            seen.append(tuple(statuses(run)))
+    assert seen[0] in [("PENDING", "PENDING"), ("RUNNING", "PENDING")]
+    assert seen[-3:] == [("COMPLETE", "PENDING"), ("COMPLETE", "RUNNING"), ("COMPLETE", "COMPLETE")]
 
 
 async def test_another_tenants_backfill_is_not_found(backfills: Backfills) -> None:

@@ -73,6 +73,30 @@ MALFORMED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ),
     ),
     (
+        "BackfillTemplate",
+        {
+            "tenant_id": "AB",
+            "provider": "../..",
+            "domain": "Cost",
+            "template_name": "../../etc/passwd",
+            "start_date": "2025-02-30",
+            "end_date": "",
+            "max_parallel": 33,
+            "trigger_by": "\t",
+            "parameters": {"date": DAY, "no name": "1"},
+            "request_id": "x",
+        },
+        (
+            *("tenant_id", "provider", "domain", "template_name", "start_date", "end_date", "max_parallel", "trigger_by"),
+            *("parameters.date", "parameters.no name", "request_id"),
+        ),
+    ),
+    ("BackfillTemplate", {"start_date": "2025-11-15", "end_date": "2025-11-14"}, ("end_date",)),
+    ("BackfillTemplate", {"start_date": "2022-11-12", "end_date": "2025-11-16"}, ("end_date",)),
+    ("BackfillTemplate", {"max_parallel": -1}, ("max_parallel",)),
+    ("BackfillTemplate", {"template_name": "list"}, ("template_name",)),
+    ("BackfillTemplate", {"parameters": {"unknown": "1", "other": "2"}}, ("parameters.other", "parameters.unknown")),
+    (
         "PlanTemplate",
         {
             "tenant_id": "AB",

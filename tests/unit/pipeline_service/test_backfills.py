@@ -11,7 +11,9 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from common.errors import TenantNotFound, TenantSuspended, Unavailable
+from common.clock import SystemClock
+from common.errors import TenantNotFound, TenantSuspended, Terminal, Unavailable
+from common.rpc.caller import Caller
 from common.templates.load import load_template
 from common.templates.resolve import resolve
 from common.templates.template import TemplateName
@@ -19,8 +21,10 @@ from pipeline_service.backfill import Backfill, Day, DayStatus, dates_between
 from pipeline_service.backfill_messages import Listener
 from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.backfill_workflow import BackfillWorkflow
+from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.engine import ActiveRun, Started
 from pipeline_service.gate_messages import Limits
+from pipeline_service.going_on import backfill_going_on
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.temporal_names import gate_id
@@ -84,6 +88,16 @@ class Days:
         """It once it has ended."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.lab.end_of(started)
+
+    async def failed(self, plan: BackfillPlan) -> BackfillPlan:
+        """Let a backfill fail: the plan of the one that goes on from it."""
+        self.lab.warehouse.failures[HELD] = Terminal("no")
+        ended = await self.end_of(await self.lab.engine.start(plan.workflow_id, plan))
+        assert ended.state.status is RunStatus.FAILED
+        del self.lab.warehouse.failures[HELD]
+        again = await backfill_going_on(self.lab.engine, await self.lab.execution(ended.pipeline_logging_id))
+        assert again is not None
+        return again
 
     def hold(self) -> None:
         """Hold every day's run."""
@@ -194,10 +208,10 @@ async def test_a_gate_that_was_ended_by_hand_does_not_take_a_backfill_for_a_run(
     assert Counter(lab.warehouse.effects)["load_publish_1"] == 3
 
 
+@pytest.mark.parametrize("is_retry", [False, True], ids=["first", "retry"])
 async def test_a_run_that_was_started_and_never_told_of_is_cancelled_with_the_backfill(
-    lab: Lab, days: Days, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, days: Days, monkeypatch: pytest.MonkeyPatch, is_retry: bool
 ) -> None:
-    days.hold()
     listening = asyncio.Event()
 
     async def hang(run: ActiveRun, listener: Listener) -> bool:
@@ -206,13 +220,16 @@ async def test_a_run_that_was_started_and_never_told_of_is_cancelled_with_the_ba
         return True
 
     async with lab.worker():
+        plan = days.plan("2025-11-01")
+        if is_retry:
+            plan = await days.failed(plan)
+        days.hold()
         monkeypatch.setattr(lab.engine, "listen", hang)
-        started = await days.start("2025-11-01")
+        started = await lab.engine.start(plan.workflow_id, plan)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await listening.wait()
         assert statuses(await days.run_of(started)) == ["PENDING"], "the activity that started it has not said so"
         await cancel(lab, started)
-        await asyncio.sleep(0)
         monkeypatch.undo()
         ended = await days.end_of(started)
         (day,) = await days.days_of(started)
@@ -254,6 +271,22 @@ async def test_a_history_grows_by_a_dozen_events_for_each_day_and_replays(lab: L
     history: WorkflowHistory = await lab.client.get_workflow_handle(execution.workflow_id).fetch_history()
     assert len(history.events) < 13 * 12 + 40
     await Replayer(workflows=[BackfillWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
+
+
+async def test_what_ends_the_runs_of_a_tenant_ends_its_backfills_and_their_days(lab: Lab, days: Days) -> None:
+    days.hold()
+    async with lab.worker():
+        started = await days.start("2025-11-03")
+        await days.stand(started, "RUNNING", "RUNNING", "PENDING")
+        cancel_runs = CancelRuns(
+            tenants=lab.tenants, engine=lab.engine, requests=lab.requests, clock=SystemClock(), settle_seconds=1.0
+        )
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await cancel_runs(Caller("admin:12345678", None), tenant_id=lab.tenant_id) == 3
+        ended = await days.run_of(started)
+    assert (ended.state.status, statuses(ended)) == (RunStatus.CANCELLED, ["CANCELLED"] * 3)
+    assert {row["status"] for row in lab.warehouse.records("pipeline_runs")} == {"CANCELLED"}
+    assert not await lab.engine.active(lab.tenant_id)
 
 
 async def cancel(lab: Lab, started: Started) -> None:
