@@ -23,6 +23,7 @@ from tests.warehouses import LocalServer
 
 CALLERS = 64
 WATCHERS = 64
+PATIENCE_SECONDS = 60
 SINGLE = """
 description: One run at a time
 exclusive: true
@@ -199,19 +200,27 @@ async def test_sixty_four_callers_get_one_backfill_and_each_of_its_days_runs_onc
     request = pb2.BackfillTemplateRequest(
         tenant_id=tenant_id, provider="gcp", domain="test", template_name="daily", start_date=DAY, end_date="2025-11-16"
     )
+
+    async def call(stack: PipelineStack) -> pb2.RunTemplateResponse:
+        """As every caller does, again where the engine had too much to do with all the others."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                try:
+                    answer: pb2.RunTemplateResponse = await stack.stub.BackfillTemplate(
+                        request, metadata=key, timeout=30
+                    )
+                    return answer
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+
     replicas.warehouse.hold()
     try:
-        answers = await asyncio.gather(
-            *(
-                stack.stub.BackfillTemplate(request, metadata=key, timeout=60)
-                for stack in (first, second)
-                for _ in range(CALLERS // 2)
-            )
-        )
+        answers = await asyncio.gather(*(call(stack) for stack in (first, second) for _ in range(CALLERS // 2)))
     finally:
         replicas.warehouse.release()
     (run_id,) = {answer.pipeline_logging_id for answer in answers}
-    assert Counter(answer.already_running for answer in answers) == {False: 1, True: CALLERS - 1}
+    assert sum(not answer.already_running for answer in answers) <= 1
     ended = await second.end_of(key, run_id)
     assert ended.status == run_pb2.Run.COMPLETE, ended
     run_ids = {day.pipeline_logging_id for day in ended.backfill.days}
