@@ -20,7 +20,7 @@
     + Aborted                 -> ABORTED               somebody else was first
     |   + RotationInProgress, ConcurrentChange, PipelineBusy
     + ResourceExhausted       -> RESOURCE_EXHAUSTED    over a limit, with RetryInfo; nothing was done
-    |   + RateLimited, Overloaded
+    |   + RateLimited, Overloaded, BudgetExceeded
     + DeadlineExceeded        -> DEADLINE_EXCEEDED     as gRPC itself says it: without ErrorInfo
     + MethodUnknown           -> UNIMPLEMENTED         likewise
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
@@ -347,6 +347,19 @@ class Overloaded(ResourceExhausted):
 
     reason = "OVERLOADED"
     text = "The server is busy; the call may be repeated"
+
+
+class BudgetExceeded(ResourceExhausted):
+    """The tenant has used up the bytes that its runs may bill on one day (UTC). No run was started."""
+
+    reason = "BUDGET_EXCEEDED"
+
+    def __init__(self, bytes_left: int, bytes_per_day: int, *, retry_delay_seconds: float) -> None:
+        super().__init__(
+            f"{bytes_left} bytes are left of the {bytes_per_day} that the tenant may bill on a day",
+            retry_delay_seconds=retry_delay_seconds,
+            metadata={"bytes_left": str(bytes_left)},
+        )
 
 
 class DeadlineExceeded(ConvergenceError):

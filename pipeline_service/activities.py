@@ -14,14 +14,15 @@ from temporalio import activity
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.failures import as_application_error, attempt_given_up
+from pipeline_service.failures import as_application_error, attempt_given_up, more_bytes_wanted
 from pipeline_service.price import Price
 from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
 from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
-from pipeline_service.step_result import StepResult, StepTask
+from pipeline_service.step_result import StepDecision, StepResult, StepTask
 from pipeline_service.steps.attempt import Attempt, stage_table
 from pipeline_service.steps.executor import StepExecutor
+from pipeline_service.steps.funds import Funds, MoreBytesWanted
 from pipeline_service.steps.outage import Outage
 from pipeline_service.temporal_names import STEP_ACTIVITY
 
@@ -67,10 +68,16 @@ class Activities:
     async def decide_step(self, task: StepTask) -> bool:
         """Tell whether a step's condition holds."""
 
-        async def forget(_attempt: Attempt, _error: RunError) -> None:
-            """A condition leaves no record of its own."""
+        return await self._seen_through(task, self._steps.decide, _forget)
 
-        return await self._seen_through(task, self._steps.decide, forget)
+    @activity.defn
+    async def decide_funded_step(self, task: StepTask) -> StepDecision:
+        """Tell whether a step's condition holds, where the run has a budget."""
+
+        async def decide(attempt: Attempt) -> StepDecision:
+            return StepDecision(await self._steps.decide(attempt), attempt.billed())
+
+        return await self._seen_through(task, decide, _forget)
 
     async def _seen_through(
         self,
@@ -80,11 +87,14 @@ class Activities:
     ) -> AnyResult:
         """What an attempt makes of a step, from its beginning again after a warehouse was away. `record` is told how it fails."""
         outage = Outage(self._clock)
+        funds = None if task.funds is None else Funds(task.funds)
         async with while_alive():
             while True:
-                attempt = self._attempt(task, repeated=outage.has_waited)
+                attempt = self._attempt(task, funds, repeated=outage.has_waited)
                 try:
                     return await act(attempt)
+                except MoreBytesWanted as more:
+                    raise more_bytes_wanted(attempt.result(more.wanted)) from None
                 except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
                     described = as_run_error(error)
                     _log_failure(attempt, described)
@@ -96,16 +106,17 @@ class Activities:
                         described, attempt.result(), repeat=repeat, attempt=attempt.number
                     ) from None
 
-    def _attempt(self, task: StepTask, *, repeated: bool) -> Attempt:
+    def _attempt(self, task: StepTask, funds: Funds | None, *, repeated: bool) -> Attempt:
         info = activity.info()
         return Attempt(
             task.run,
             task.step,
-            number=info.attempt,
+            number=task.attempt or info.attempt,
             schedule_time=info.scheduled_time,
             leaves_jobs=others_go_on,
             price=self._price,
             repeated=repeated,
+            funds=funds,
         )
 
     @activity.defn
@@ -142,6 +153,10 @@ async def _recorded() -> AsyncIterator[None]:
     except Exception as error:  # noqa: BLE001 - likewise
         attempt = activity.info().attempt
         raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error), attempt=attempt) from None
+
+
+async def _forget(_attempt: Attempt, _error: RunError) -> None:
+    """A condition leaves no record of its own."""
 
 
 def _log_failure(attempt: Attempt, described: RunError) -> None:

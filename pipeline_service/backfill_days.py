@@ -75,7 +75,7 @@ class BackfillDays:
             principal=header.principal,
             backfill_of=ref.pipeline_logging_id,
         )
-        return replace(plan, header=whose)
+        return self._planner.bounded(replace(plan, header=whose))
 
     async def _going_on(self, tenant_id: str, failed_run: str) -> Plan | None:
         located = await self._get_run.find(tenant_id, failed_run)

@@ -26,6 +26,7 @@ from pipeline_service.activities import Activities
 from pipeline_service.backfill_activities import BackfillActivities
 from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.backfill_template import MAX_PARALLEL, BackfillTemplate
+from pipeline_service.budgets import BudgetLimits, Budgets
 from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.estimates import Estimates
@@ -99,7 +100,9 @@ async def wired(
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
     locations = Locations(own=places_of(settings.load_locations), shared=places_of(settings.shared_load_locations))
-    planner = Planner(tenants, locations, clock)
+    gates = TemporalGates(client, task_queue=settings.temporal_task_queue)
+    budget_limits = BudgetLimits(settings.max_bytes_per_run, settings.max_bytes_per_tenant_per_day)
+    planner = Planner(tenants, locations, clock, budget_limits)
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
     endings: list[Callable[[], None]] = []
     async with AsyncExitStack() as stack:
@@ -115,6 +118,7 @@ async def wired(
                 warehouse=warehouse,
                 clock=clock,
                 price=price,
+                budgets=Budgets(budget_limits, gates, engine, clock),
                 settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
             )
             endings.append(use_cases.watch_run.end)
@@ -133,9 +137,13 @@ async def wired(
                 client,
                 activities,
                 GateActivities(
-                    gates=TemporalGates(client, task_queue=settings.temporal_task_queue),
+                    gates=gates,
                     tenants=tenants,
-                    limits=Limits(settings.max_active_runs_per_tenant, settings.max_active_runs_per_template),
+                    limits=Limits(
+                        settings.max_active_runs_per_tenant,
+                        settings.max_active_runs_per_template,
+                        settings.max_bytes_per_tenant_per_day,
+                    ),
                 ),
                 _backfill_activities(tenants=tenants, planner=planner, engine=engine, records=records),
                 task_queue=settings.temporal_task_queue,
@@ -224,9 +232,10 @@ def _use_cases(
     warehouse: Warehouse,
     clock: Clock,
     price: Price,
+    budgets: Budgets,
     settle_seconds: float,
 ) -> UseCases:
-    run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, requests=requests)
+    run_template = RunTemplate(catalog=catalog, tenants=tenants, planner=planner, budgets=budgets, requests=requests)
     get_run = GetRun(engine, records)
     return UseCases(
         run_template=run_template,
@@ -244,11 +253,12 @@ def _use_cases(
             planner=planner,
             estimates=Estimates(warehouse, price),
             last_runs=LastRuns(records, engine, planner),
+            budgets=budgets,
         ),
         get_run=get_run,
         watch_run=WatchRun(get_run, Watches(engine, get_run.placed)),
         cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),
-        retry_run=RetryRun(get_run=get_run, tenants=tenants, engine=engine, requests=requests),
+        retry_run=RetryRun(get_run=get_run, tenants=tenants, engine=engine, budgets=budgets, requests=requests),
         cancel_runs=CancelRuns(
             tenants=tenants, engine=engine, requests=requests, clock=clock, settle_seconds=settle_seconds
         ),

@@ -32,6 +32,17 @@ def planned_to_proto(planned: PlannedRun) -> plan_pb2.TemplatePlan:
             price_per_tib_usd=decimal_text(planned.price_per_tib_usd),
         ),
         difference=_difference(planned.difference) if planned.difference else None,
+        budget=_budget(planned) if planned.plan.budget else None,
+    )
+
+
+def _budget(planned: PlannedRun) -> plan_pb2.PlanBudget:
+    budget = planned.plan.budget
+    return plan_pb2.PlanBudget(
+        max_bytes_per_run=budget.max_bytes if budget else None,
+        max_bytes_per_day=planned.max_bytes_per_day,
+        bytes_left_of_day=planned.bytes_left_of_day,
+        fits=planned.fits,
     )
 
 

@@ -11,10 +11,21 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from pipeline_service.budget_messages import Account, Funding, RunUse
+    from pipeline_service.day_budget import DayBudget
     from pipeline_service.gate_activities import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE, GateActivities
     from pipeline_service.gate_messages import Asking, GateState, WaitingRuns, Watch
     from pipeline_service.slots import Slots
-    from pipeline_service.temporal_names import ASK_SIGNAL, GATE_WORKFLOW, GRANT_SIGNAL, LEAVE_SIGNAL, QUEUE_MEMO
+    from pipeline_service.temporal_names import (
+        ACCOUNT_SIGNAL,
+        ASK_SIGNAL,
+        DAY_MEMO,
+        FUNDING_SIGNAL,
+        GATE_WORKFLOW,
+        GRANT_SIGNAL,
+        LEAVE_SIGNAL,
+        QUEUE_MEMO,
+    )
 
 MAX_EVENTS = 500
 """Events after which a gate goes on under a new history."""
@@ -46,6 +57,8 @@ class TenantGate:
         self._looked_at = workflow.now() - (LIMITS_KNOWN_FOR if state.waiting else timedelta(0))
         self._pause = FIRST_PAUSE
         self._missing: dict[str, datetime] = {}
+        self._day = DayBudget(state.limits.bytes_per_day, workflow.now().date(), state.day)
+        self._day_shown = state.day
         self._shown = WaitingRuns()
         self._has_news = True
 
@@ -54,13 +67,14 @@ class TenantGate:
         """Serve until idle."""
         if state.follows_a_break:
             await self._learn()
+            self._day.keep(asking.engine_run_id for asking in (*self._slots.holders, *self._slots.waiting))
         while True:
             self._has_news = False
             await self._serve()
             info = workflow.info()
             if info.get_current_history_length() >= MAX_EVENTS or info.is_continue_as_new_suggested():
                 workflow.continue_as_new(self._state())
-            if await self._hears_nothing() and not self._slots.waiting:
+            if await self._hears_nothing() and not self._somebody_waits:
                 await self._look()
                 if not self._slots.holders and not self._has_news:
                     return
@@ -74,8 +88,18 @@ class TenantGate:
     @workflow.signal(name=LEAVE_SIGNAL)
     def leave(self, asking: Asking) -> None:
         """A run wants its slot, or its place, no more."""
-        self._slots.leave(asking.engine_run_id)
+        self._forget(asking.engine_run_id)
         self._has_news = True
+
+    @workflow.signal(name=ACCOUNT_SIGNAL)
+    def account(self, account: Account) -> None:
+        """A run tells what it has billed, what it has reserved and what it wants to reserve."""
+        self._day.tell(account)
+        self._has_news = True
+
+    def _forget(self, engine_run_id: str) -> None:
+        self._slots.leave(engine_run_id)
+        self._day.close(engine_run_id)
 
     async def _learn(self) -> None:
         """Take all runs of the tenant for holders until they say what they are. Twice, since the engine lists a run late."""
@@ -103,6 +127,23 @@ class TenantGate:
         if queue != self._shown:
             self._shown = queue
             workflow.upsert_memo({QUEUE_MEMO: queue})
+        await self._fund()
+
+    async def _fund(self) -> None:
+        """Decide on the bytes that runs want. What is decided is shown before anybody hears of it: the next gate goes on from what this
+        one shows, however it ends."""
+        self._day.begin(workflow.now().date())
+        answers = self._day.next()
+        if self._day.is_in_use and (use := self._day.use()) != self._day_shown:
+            self._day_shown = use
+            workflow.upsert_memo({DAY_MEMO: use})
+        await asyncio.gather(*(self._answer(*answer) for answer in answers))
+
+    async def _answer(self, run: RunUse, funding: Funding) -> None:
+        """Tell a run what was decided. One that has ended is found out like any other holder."""
+        with suppress(FailureError):
+            handle = workflow.get_external_workflow_handle(run.workflow_id, run_id=run.engine_run_id)
+            await handle.signal(FUNDING_SIGNAL, funding)
 
     async def _grant(self, asking: Asking) -> None:
         """Tell a run that it holds a slot. One that has ended gives it back."""
@@ -110,12 +151,12 @@ class TenantGate:
         try:
             await run.signal(GRANT_SIGNAL)
         except FailureError:
-            self._slots.leave(asking.engine_run_id)
+            self._forget(asking.engine_run_id)
 
     def _has_to_look(self) -> bool:
         now = workflow.now()
         age = now - self._looked_at
-        if age >= LIMITS_KNOWN_FOR or (self._slots.waiting and age >= self._pause):
+        if age >= LIMITS_KNOWN_FOR or (self._somebody_waits and age >= self._pause):
             return True
         return age >= KNOWN_FOR and any(now - asking.create_time >= KNOWN_FOR for asking in self._slots.next())
 
@@ -132,17 +173,22 @@ class TenantGate:
         self._missing = {run_id: self._missing.get(run_id, now) for run_id in seen.gone}
         is_new = seen.may_start != self._may_start or bool(self._missing)
         self._pause = FIRST_PAUSE if is_new else min(2 * self._pause, LONGEST_PAUSE)
-        self._may_start, self._slots.limits = seen.may_start, seen.limits
+        self._may_start, self._slots.limits, self._day.limit = seen.may_start, seen.limits, seen.limits.bytes_per_day
         for run_id, since in self._missing.items():
             if now - since >= LAST_BREATH:
-                self._slots.leave(run_id)
+                self._forget(run_id)
 
     async def _hears_nothing(self) -> bool:
         """Wait for news: False when there are some, True when a look is due."""
-        wait = max(timedelta(0), self._looked_at + self._pause - workflow.now()) if self._slots.waiting else self._idle
+        next_look = max(timedelta(0), self._looked_at + self._pause - workflow.now())
+        wait = next_look if self._somebody_waits else self._idle
         with suppress(asyncio.TimeoutError):
             await workflow.wait_condition(lambda: self._has_news, timeout=wait)
         return not self._has_news
+
+    @property
+    def _somebody_waits(self) -> bool:
+        return bool(self._slots.waiting) or self._day.waits
 
     def _queue(self) -> WaitingRuns:
         waiting = self._slots.waiting
@@ -157,4 +203,5 @@ class TenantGate:
             waiting=slots.waiting,
             unconfirmed=slots.unconfirmed,
             idle_seconds=self._idle.total_seconds(),
+            day=self._day.use() if self._day.is_in_use else self._day_shown,
         )

@@ -35,8 +35,8 @@ class GateActivities:
     async def open_gate(self, knock: Knock) -> None:
         """Tell a gate what it was not there to hear, and open it where there is still none."""
         async with _repeated():
-            follows_a_break = await self._gates.was_broken(knock.tenant_id)
-            await self._gates.open(GateState(knock.tenant_id, self._limits, follows_a_break), knock)
+            last = await self._gates.last(knock.tenant_id)
+            await self._gates.open(GateState(knock.tenant_id, self._limits, last.was_broken, day=last.day), knock)
 
     @activity.defn
     async def look(self, watch: Watch) -> Seen:

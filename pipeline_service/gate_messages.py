@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline_service.budget_messages import Account, DayUse
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many runs of a tenant may be active at once: in all, and of one template, which may want fewer."""
+    """How many runs of a tenant may be active at once: in all, and of one template, which may want fewer. And how many bytes they may bill
+    on one day, None for no limit."""
 
     per_tenant: int
     per_template: int
+    bytes_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class Asking:
 @dataclass(frozen=True, slots=True)
 class GateState:
     """What a gate begins with. `follows_a_break` says that somebody ended the one before: its runs have to be asked what they hold. It
-    closes when it has had no run for `idle_seconds`."""
+    closes when it has had no run for `idle_seconds`. `day` is what is known of the bytes of the last day on which any were reserved."""
 
     tenant_id: str
     limits: Limits
@@ -36,15 +40,17 @@ class GateState:
     waiting: tuple[Asking, ...] = ()
     unconfirmed: tuple[str, ...] = ()
     idle_seconds: float = 600.0
+    day: DayUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """A message for a gate that is not there: the signal, and the run that sends it."""
+    """A message for a gate that is not there: the signal, and the run that sends it, or its account where it is about bytes."""
 
     tenant_id: str
     signal: str
     asking: Asking
+    account: Account | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from pipeline_service.budget_messages import Account
     from pipeline_service.gate_activities import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE, GateActivities
     from pipeline_service.gate_messages import Asking, Knock
     from pipeline_service.plan import Plan
-    from pipeline_service.temporal_names import ASK_SIGNAL, LEAVE_SIGNAL, gate_id
+    from pipeline_service.temporal_names import ACCOUNT_SIGNAL, ASK_SIGNAL, LEAVE_SIGNAL, gate_id
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 """Before a waiting run asks again, in case its gate was ended by hand: after as long as it has waited already. A gate that has lost its
@@ -63,15 +64,20 @@ class GatePass:
         elif self._has_asked:
             await self._tell(ASK_SIGNAL)
 
-    async def _tell(self, signal: str) -> None:
+    async def tell_account(self, account: Account) -> None:
+        """Tell the gate what the run bills."""
+        await self._tell(ACCOUNT_SIGNAL, account)
+
+    async def _tell(self, signal: str, account: Account | None = None) -> None:
         """Tell the gate, which is there afterwards. One message after the other, and never broken off: a signal under way cannot be."""
         async with self._one_at_a_time:
             try:
-                await workflow.get_external_workflow_handle(gate_id(self._tenant_id)).signal(signal, self._asking)
+                gate = workflow.get_external_workflow_handle(gate_id(self._tenant_id))
+                await gate.signal(signal, account or self._asking)
             except FailureError:
                 await workflow.execute_activity_method(
                     GateActivities.open_gate,
-                    Knock(self._tenant_id, signal, self._asking),
+                    Knock(self._tenant_id, signal, self._asking, account),
                     start_to_close_timeout=ATTEMPT,
                     heartbeat_timeout=HEARTBEAT_TIMEOUT,
                     retry_policy=UNTIL_DONE,

@@ -1,15 +1,25 @@
 """What gates ask of the run engine. `temporal_gates.py` is its one adapter."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline_service.budget_messages import DayUse
 from pipeline_service.gate_messages import Asking, GateState, Knock
+
+
+@dataclass(frozen=True, slots=True)
+class LastGate:
+    """A gate: whether it was ended before its time, and what it knows of the bytes of a day; None where none were reserved yet."""
+
+    was_broken: bool = False
+    day: DayUse | None = None
 
 
 class Gates(Protocol):
     """Opens gates, and tells what becomes of runs. Every method raises Unavailable when the engine is away."""
 
-    async def was_broken(self, tenant_id: str) -> bool:
-        """Whether the tenant's last gate was ended before its time."""
+    async def last(self, tenant_id: str) -> LastGate:
+        """What the tenant's last gate shows, whether or not it is still there."""
         ...
 
     async def open(self, state: GateState, knock: Knock) -> None:

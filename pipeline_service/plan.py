@@ -205,9 +205,19 @@ class PlanStep:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanBudget:
+    """What bounds the bytes that a run bills: `max_bytes` of its own, None for no such bound, and, with `of_day`, those that its tenant has
+    for a day, which the tenant's gate hands out."""
+
+    max_bytes: int | None
+    of_day: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run does. `done` are the steps that the run before has completed, where this one goes on from it; `max_active_runs` is the
-    template's own limit, if it has one; `exclusive` says that it is the only active run of its template and tenant."""
+    """What one run does. `done` are the steps that the run before has completed, where this one goes on from it; `max_active_runs` and
+    `max_bytes` are the template's own limits, if it has any; `exclusive` says that it is the only active run of its template and tenant;
+    `budget` is what counts as the run is accepted, None where nothing bounds it."""
 
     header: RunHeader
     steps: tuple[PlanStep, ...]
@@ -215,6 +225,8 @@ class Plan:
     done: tuple[Step, ...] = ()
     max_active_runs: int | None = None
     exclusive: bool = False
+    max_bytes: int | None = None
+    budget: PlanBudget | None = None
 
     @property
     def workflow_id(self) -> str:
@@ -245,6 +257,7 @@ class Plan:
             resolved.timeout_seconds,
             max_active_runs=1 if resolved.exclusive else resolved.max_active_runs,
             exclusive=resolved.exclusive,
+            max_bytes=resolved.max_bytes,
         )
         size = len(_PLAN.dump_json(plan))
         if size > MAX_PLAN_BYTES:

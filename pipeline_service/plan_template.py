@@ -12,6 +12,7 @@ from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from common.tenants.tenants import Tenants
+from pipeline_service.budgets import Budgets
 from pipeline_service.estimates import Cost, Estimates, StepEstimate
 from pipeline_service.last_run import Difference, LastRuns
 from pipeline_service.plan import Plan
@@ -21,26 +22,43 @@ from pipeline_service.run_template import DEFAULT_TRIGGER, RunOptions
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A plan, an estimate for each of its steps, and how it differs from the last run; None where there was none."""
+    """A plan, an estimate for each of its steps, and how it differs from the last run; None where there was none. The limits are those of
+    bytes, None where there are none, as is what is left of the day's."""
 
     plan: Plan
     estimates: Sequence[StepEstimate]
     total: Cost
     price_per_tib_usd: Decimal
     difference: Difference | None
+    max_bytes_per_day: int | None
+    bytes_left_of_day: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is known of its cost fits its budgets now."""
+        per_run = self.plan.budget.max_bytes if self.plan.budget else None
+        return all(bound is None or self.total.bytes_billed <= bound for bound in (per_run, self.bytes_left_of_day))
 
 
 class PlanTemplate:
     """The use case."""
 
     def __init__(
-        self, *, catalog: Catalog, tenants: Tenants, planner: Planner, estimates: Estimates, last_runs: LastRuns
+        self,
+        *,
+        catalog: Catalog,
+        tenants: Tenants,
+        planner: Planner,
+        estimates: Estimates,
+        last_runs: LastRuns,
+        budgets: Budgets,
     ) -> None:
         self._catalog = catalog
         self._tenants = tenants
         self._planner = planner
         self._estimates = estimates
         self._last_runs = last_runs
+        self._budgets = budgets
 
     async def __call__(
         self, caller: Caller, *, tenant_id: str, provider: str, domain: str, template_name: str, options: RunOptions
@@ -67,9 +85,17 @@ class PlanTemplate:
             trigger_by=DEFAULT_TRIGGER,
             principal=caller.principal,
         )
-        estimates, difference = await asyncio.gather(
-            self._estimates.of(plan.steps), self._last_runs.difference(template, plan)
+        estimates, difference, left = await asyncio.gather(
+            self._estimates.of(plan.steps),
+            self._last_runs.difference(template, plan),
+            self._budgets.left_of_day(tenant_id),
         )
         return PlannedRun(
-            plan, estimates, self._estimates.total(estimates), self._estimates.price.per_tib_usd, difference
+            plan,
+            estimates,
+            self._estimates.total(estimates),
+            self._estimates.price.per_tib_usd,
+            difference,
+            self._budgets.limits.per_day,
+            left,
         )

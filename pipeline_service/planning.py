@@ -8,17 +8,22 @@ from common.clock import Clock
 from common.templates.resolve import resolve
 from common.templates.template import Template
 from common.tenants.tenants import Tenants
+from pipeline_service.budgets import BudgetLimits
 from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
 
+_NO_LIMITS = BudgetLimits()
+
 
 class Planner:
-    """Resolves templates with the tenant's grants, the places of files and the present day."""
+    """Resolves templates with the tenant's grants, the places of files and the present day, and bounds what their
+    runs may bill."""
 
-    def __init__(self, tenants: Tenants, locations: Locations, clock: Clock) -> None:
+    def __init__(self, tenants: Tenants, locations: Locations, clock: Clock, limits: BudgetLimits = _NO_LIMITS) -> None:
         self._tenants = tenants
         self._locations = locations
         self._clock = clock
+        self._limits = limits
 
     def today(self) -> datetime.date:
         """The present day in UTC."""
@@ -49,4 +54,8 @@ class Planner:
             today=today or self.today(),
             places=self._locations.places,
         )
-        return Plan.of(resolved, trigger_by=trigger_by, principal=principal)
+        return self.bounded(Plan.of(resolved, trigger_by=trigger_by, principal=principal))
+
+    def bounded(self, plan: Plan) -> Plan:
+        """The plan with the budget that counts now, whichever counted when it was made."""
+        return self._limits.bounded(plan)

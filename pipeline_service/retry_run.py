@@ -7,6 +7,7 @@ from common.fields import Fields
 from common.rpc.caller import Caller
 from common.tenants.tenants import Tenants
 from pipeline_service.backfill_plan import BackfillPlan
+from pipeline_service.budgets import Budgets
 from pipeline_service.engine import Execution, RunEngine, Started
 from pipeline_service.get_run import GetRun
 from pipeline_service.going_on import backfill_going_on, plan_going_on
@@ -22,10 +23,13 @@ DEFAULT_TRIGGER = "retry"
 class RetryRun:
     """The use case."""
 
-    def __init__(self, *, get_run: GetRun, tenants: Tenants, engine: RunEngine, requests: Requests) -> None:
+    def __init__(
+        self, *, get_run: GetRun, tenants: Tenants, engine: RunEngine, budgets: Budgets, requests: Requests
+    ) -> None:
         self._get_run = get_run
         self._tenants = tenants
         self._engine = engine
+        self._budgets = budgets
         self._requests = requests
 
     async def __call__(
@@ -34,7 +38,7 @@ class RetryRun:
         """Start the new run, or join the one that another call started.
 
         Raises InvalidInput, TenantMismatch, RunNotFound (also for another tenant's run), RunNotRetryable, RequestIdReused,
-        PipelineBusy, TenantNotFound, TenantNotReady, TenantSuspended, Unavailable.
+        PipelineBusy, TenantNotFound, TenantNotReady, TenantSuspended, BudgetExceeded, Unavailable.
         """
         fields = Fields()
         fields.text("trigger_by", trigger_by, max_characters=MAX_TRIGGER_CHARACTERS)
@@ -61,6 +65,7 @@ class RetryRun:
             )
         execution = _retryable(run, latest)
         plan = await self._plan(execution)
+        await self._budgets.require_left(plan)
         header = replace(plan.header, trigger_by=trigger_by, principal=caller.principal)
         return await self._requests.start(key, digest, execution.workflow_id, replace(plan, header=header))
 
@@ -78,7 +83,7 @@ class RetryRun:
             plan = await backfill_going_on(self._engine, execution)
         if plan is None:
             raise RunNotRetryable("The engine has the run no more: run its template again", execution.run.state.status)
-        return plan
+        return self._budgets.limits.bounded(plan) if isinstance(plan, Plan) else plan
 
 
 def _goes_on_from(run: Run, latest: Execution) -> bool:

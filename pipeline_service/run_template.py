@@ -10,6 +10,7 @@ from common.templates.catalog import Catalog
 from common.templates.parameter_spec import MAX_CHARACTERS
 from common.templates.template import TemplateName
 from common.tenants.tenants import Tenants
+from pipeline_service.budgets import Budgets
 from pipeline_service.engine import Started
 from pipeline_service.planning import Planner
 from pipeline_service.request_record import Requests, digest_of, request_key
@@ -47,10 +48,13 @@ class RunOptions:
 class RunTemplate:
     """The use case."""
 
-    def __init__(self, *, catalog: Catalog, tenants: Tenants, planner: Planner, requests: Requests) -> None:
+    def __init__(
+        self, *, catalog: Catalog, tenants: Tenants, planner: Planner, budgets: Budgets, requests: Requests
+    ) -> None:
         self._catalog = catalog
         self._tenants = tenants
         self._planner = planner
+        self._budgets = budgets
         self._requests = requests
 
     async def __call__(
@@ -70,7 +74,7 @@ class RunTemplate:
         """Start or join, the fields being good.
 
         Raises TenantMismatch, RequestIdReused, TenantNotFound, TenantNotReady, TenantSuspended, TemplateNotFound, TemplateInvalid,
-        InvalidInput, TableNotAllowed, SourceNotGranted, PlanTooLarge, PipelineBusy, Unavailable.
+        InvalidInput, TableNotAllowed, SourceNotGranted, PlanTooLarge, PipelineBusy, BudgetExceeded, Unavailable.
         """
         caller.require_tenant(tenant_id)
         key = request_key(tenant_id, options.request_id) if options.request_id else None
@@ -88,4 +92,5 @@ class RunTemplate:
             trigger_by=trigger_by,
             principal=caller.principal,
         )
+        await self._budgets.require_left(plan)
         return await self._requests.start(key, digest, plan.workflow_id, plan)

@@ -32,6 +32,12 @@ class PipelineServiceSettings(
     process of one installation."""
     max_active_runs_per_template: int = Field(5, ge=1, le=1000)
     """How many of them may be runs of one template. A template may lower it by `max_active_runs`."""
+    max_bytes_per_run: int | None = Field(None, ge=10 * 2**20, le=2**60)
+    """Bytes that the statements of one run together may bill; unset for any number. A template may lower it by `max_bytes`. The same for
+    every process of one installation."""
+    max_bytes_per_tenant_per_day: int | None = Field(None, ge=10 * 2**20, le=2**60)
+    """Bytes that all runs of one tenant together may bill on one day (UTC); unset for any number. The same for every process of one
+    installation."""
     cancel_margin_seconds: float = Field(5.0, ge=0, le=600)
     """How much longer than the bound of a suspension CancelRuns looks for runs, in seconds: for calls that were let in within the bound and
     start their run after it, and because the engine lists a run a moment after its start."""

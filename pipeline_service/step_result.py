@@ -1,6 +1,7 @@
 """What the workflow tells a step's activity and what it hears back. Small: rows never travel through the engine."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline_service.plan import PlanStep
@@ -19,16 +20,37 @@ class RunRef:
 
 @dataclass(frozen=True, slots=True)
 class StepTask:
-    """One step to execute."""
+    """One step to execute. Where the run has a budget, `funds` says what this attempt, the one with the number `attempt`, may bill, by
+    purpose (see steps.funds); None where it has none, and the engine numbers the attempts."""
 
     run: RunRef
     step: PlanStep
+    attempt: int | None = None
+    funds: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBytes:
+    """What statements may bill; with `is_open` that is only the least, and how much more nobody knows."""
+
+    least: int
+    is_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """What an attempt has billed of its funds, by purpose: what its reads may have billed, and what its jobs that ended have. Of those in
+    `unsure` it has not seen the end."""
+
+    bytes: Mapping[str, int] = field(default_factory=dict)
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What a step did, also when it failed: counts, the outcomes of its checks, the jobs that staged and published, and the price of a TiB
-    in decimal text. Only what JSON has: the detail of a failure is read without our converter."""
+    in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more. Only what JSON has: the detail of
+    a failure is read without our converter."""
 
     attempts: int = 0
     rows_staged: int = 0
@@ -39,3 +61,13 @@ class StepResult:
     stage_job_id: str = ""
     publish_job_id: str = ""
     price_per_tib_usd: str = ""
+    billed: Billed = field(default_factory=Billed)
+    wanted: Mapping[str, WantedBytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StepDecision:
+    """Whether a step's condition holds, and what asking it has billed."""
+
+    holds: bool
+    billed: Billed

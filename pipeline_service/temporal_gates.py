@@ -1,16 +1,18 @@
 """Gates on Temporal: opening one, and what one asks about its tenant's runs."""
 
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each
+from pipeline_service.budget_messages import DayUse
 from pipeline_service.gate_messages import Asking, GateState, Knock
+from pipeline_service.gates import LastGate
 from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running
 from pipeline_service.temporal_fairness import turn_of
-from pipeline_service.temporal_names import GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, RUN_WORKFLOW, gate_id
+from pipeline_service.temporal_names import DAY_MEMO, GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, RUN_WORKFLOW, gate_id
 
 _AT_ONCE = 16
 _UNBROKEN = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
@@ -24,10 +26,14 @@ class TemporalGates:
         self._client = client
         self._task_queue = task_queue
 
-    async def was_broken(self, tenant_id: str) -> bool:
-        """See Gates."""
-        status = await self._status(gate_id(tenant_id))
-        return status is not None and status not in _UNBROKEN
+    async def last(self, tenant_id: str) -> LastGate:
+        """See Gates. A gate that has closed still shows what it showed."""
+        described = await self._describe(gate_id(tenant_id))
+        if described is None:
+            return LastGate()
+        shown = described.raw_info.memo.fields.get(DAY_MEMO)
+        day = await decode(self._client, shown, DayUse) if shown is not None else None
+        return LastGate(described.status not in _UNBROKEN, day)
 
     async def open(self, state: GateState, knock: Knock) -> None:
         """See Gates."""
@@ -41,7 +47,7 @@ class TemporalGates:
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 priority=turn_of(state.tenant_id),
                 start_signal=knock.signal,
-                start_signal_args=[knock.asking],
+                start_signal_args=[knock.account or knock.asking],
                 rpc_timeout=CALL_TIMEOUT,
             )
 
@@ -50,8 +56,8 @@ class TemporalGates:
         gone: list[str] = []
 
         async def ask(holder: Asking) -> None:
-            status = await self._status(holder.workflow_id, holder.engine_run_id)
-            if status is not WorkflowExecutionStatus.RUNNING:
+            described = await self._describe(holder.workflow_id, holder.engine_run_id)
+            if described is None or described.status is not WorkflowExecutionStatus.RUNNING:
                 gone.append(holder.engine_run_id)
 
         await for_each(holders, ask, at_once=_AT_ONCE)
@@ -77,11 +83,13 @@ class TemporalGates:
             if error.status is not RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile
                 raise
 
-    async def _status(self, workflow_id: str, engine_run_id: str | None = None) -> WorkflowExecutionStatus | None:
+    async def _describe(
+        self, workflow_id: str, engine_run_id: str | None = None
+    ) -> WorkflowExecutionDescription | None:
         handle = self._client.get_workflow_handle(workflow_id, run_id=engine_run_id)
         try:
             async with engine_call():
-                return (await handle.describe(rpc_timeout=CALL_TIMEOUT)).status
+                return await handle.describe(rpc_timeout=CALL_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None

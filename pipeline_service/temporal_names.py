@@ -22,6 +22,9 @@ ASK_SIGNAL = "ask"
 LEAVE_SIGNAL = "leave"
 GRANT_SIGNAL = "grant"
 REPORT_SIGNAL = "report"
+DAY_MEMO = "day"
+ACCOUNT_SIGNAL = "account"
+FUNDING_SIGNAL = "funding"
 
 
 def days_memo(group: int) -> str:

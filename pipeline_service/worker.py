@@ -47,6 +47,7 @@ async def working(
         activities=[
             activities.run_step,
             activities.decide_step,
+            activities.decide_funded_step,
             activities.begin_run,
             activities.end_run,
             gate_activities.open_gate,

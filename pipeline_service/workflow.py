@@ -4,7 +4,7 @@ Deterministic, and changed only so that histories of the last release still repl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -17,14 +17,24 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
     from pipeline_service.backfill_messages import Listener, RunEnd
+    from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
+    from pipeline_service.funded_step import AnyOutcome, FundedStep
     from pipeline_service.gate_pass import GatePass
     from pipeline_service.listeners import Listeners
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
+    from pipeline_service.run_funds import BudgetExceeded, RunFunds
     from pipeline_service.run_id import pipeline_logging_id_for
-    from pipeline_service.step_result import RunRef, StepTask
-    from pipeline_service.temporal_names import GRANT_SIGNAL, LISTEN_SIGNAL, REPORT_SIGNAL, RUN_WORKFLOW, STATE_MEMO
+    from pipeline_service.step_result import RunRef, StepResult, StepTask
+    from pipeline_service.temporal_names import (
+        FUNDING_SIGNAL,
+        GRANT_SIGNAL,
+        LISTEN_SIGNAL,
+        REPORT_SIGNAL,
+        RUN_WORKFLOW,
+        STATE_MEMO,
+    )
 
 AnyResult = TypeVar("AnyResult")
 
@@ -54,6 +64,7 @@ class RunWorkflow:
         self._is_too_late = False
         self._pass = GatePass(plan)
         self._listeners = Listeners()
+        self._funds = RunFunds(plan.budget, self._pass.tell_account) if plan.budget else None
 
     @workflow.signal(name=GRANT_SIGNAL)
     def grant(self) -> None:
@@ -64,6 +75,14 @@ class RunWorkflow:
     async def report(self) -> None:
         """A gate wants to know what the run holds."""
         await self._pass.report()
+        if self._funds is not None:
+            await self._funds.report()
+
+    @workflow.signal(name=FUNDING_SIGNAL)
+    def fund(self, funding: Funding) -> None:
+        """The tenant's gate has decided on bytes that the run wants to reserve."""
+        if self._funds is not None:
+            self._funds.answer(funding)
 
     @workflow.signal(name=LISTEN_SIGNAL)
     def listen(self, listener: Listener) -> None:
@@ -110,16 +129,19 @@ class RunWorkflow:
         async with self._slots:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
             try:
-                if step.when is not None and not await self._attempted(Activities.decide_step, step):
+                if step.when is not None and not await self._holds(step):
                     self._set(step, status=StepStatus.SKIPPED, end_time=workflow.now())
                     return
-                result = await self._attempted(Activities.run_step, step)
+                result = await self._run_step(step)
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
                 if is_cancelled_exception(failure) or self._is_being_cancelled():
                     raise asyncio.CancelledError from failure
                 error, result = failure_of(failure, step.step_id)
                 outcome = {"status": StepStatus.FAILED, "error": error}
+            except BudgetExceeded as exceeded:
+                result = exceeded.result
+                outcome = {"status": StepStatus.FAILED, "error": exceeded.error}
         self._set(
             step,
             **outcome,
@@ -135,23 +157,58 @@ class RunWorkflow:
             price_per_tib_usd=result.price_per_tib_usd,
         )
 
+    async def _holds(self, step: PlanStep) -> bool:
+        if self._has_budget():
+            return (await self._funded(Activities.decide_funded_step, step)).holds
+        return await self._attempted(Activities.decide_step, step)
+
+    async def _run_step(self, step: PlanStep) -> StepResult:
+        if self._has_budget():
+            return await self._funded(Activities.run_step, step)
+        return await self._attempted(Activities.run_step, step)
+
+    def _has_budget(self) -> bool:
+        return self._funds is not None and workflow.patched("budget")
+
+    async def _funded(
+        self, activity: Callable[[Activities, StepTask], Awaitable[AnyOutcome]], step: PlanStep
+    ) -> AnyOutcome:
+        """What an activity makes of a step within the run's budgets. Raises ActivityError, BudgetExceeded, CancelledError."""
+        assert self._funds is not None  # noqa: S101 - see _has_budget
+
+        async def attempt(number: int, funds: Mapping[str, int]) -> AnyOutcome:
+            return await self._attempted(activity, step, attempts=1, number=number, funds=funds)
+
+        most_attempts = step.max_attempts + LOST_ATTEMPTS
+        return await FundedStep(self._funds, step.step_id, most_attempts=most_attempts).execute(attempt)
+
     async def _attempted(
-        self, activity: Callable[[Activities, StepTask], Awaitable[AnyResult]], step: PlanStep
+        self,
+        activity: Callable[[Activities, StepTask], Awaitable[AnyResult]],
+        step: PlanStep,
+        *,
+        attempts: int | None = None,
+        number: int | None = None,
+        funds: Mapping[str, int] | None = None,
     ) -> AnyResult:
-        """What an activity makes of a step. Raises ActivityError once its attempts are used up."""
+        """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
+        given."""
         header, create_time = self._header, workflow.info().workflow_start_time
+        run = RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time)
         return await workflow.execute_activity_method(
             activity,
-            StepTask(RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time), step),
+            StepTask(run, step, number, funds),
             start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RetryPolicy(maximum_attempts=step.max_attempts + LOST_ATTEMPTS),
+            retry_policy=RetryPolicy(maximum_attempts=attempts or step.max_attempts + LOST_ATTEMPTS),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=step.step_id,
         )
 
     async def _close(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
         await self._record(begun, ended)
+        if self._funds is not None:
+            await self._funds.close()
         await self._pass.leave()
         await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
 

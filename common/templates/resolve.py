@@ -72,6 +72,7 @@ def resolve(
         timeout_seconds=file.timeout,
         max_active_runs=file.max_active_runs,
         exclusive=file.exclusive,
+        max_bytes=file.max_bytes,
     )
 
 

@@ -116,7 +116,8 @@ class ResolvedStep:
 class ResolvedTemplate:
     """A template resolved for one tenant. `parameters` are the resolved values in canonical text, sorted by name; `digest` is the
     SHA-256 of the template file, in hex; `timeout_seconds` bounds the whole run; `max_active_runs` are those of one
-    tenant at once; `exclusive` forbids a second active run for a tenant, whatever its parameters."""
+    tenant at once; `exclusive` forbids a second active run for a tenant, whatever its parameters;
+    `max_bytes` are what a run may bill."""
 
     pipeline_id: str
     tenant_id: str
@@ -126,3 +127,4 @@ class ResolvedTemplate:
     timeout_seconds: float | None = None
     max_active_runs: int | None = None
     exclusive: bool = False
+    max_bytes: int | None = None

@@ -152,6 +152,9 @@ class TemplateFile(Strict):
     """How many of its runs a tenant may have active at once, where that is fewer than the server allows; the others wait, PENDING."""
     exclusive: bool = Field(False, strict=True)
     """Whether a tenant may have one active run of it and no other: with other parameters another is refused, PIPELINE_BUSY."""
+    max_bytes: Bytes | None = None
+    """What all statements of a run together may bill, for example 50GiB, where that is less than the server allows. A step that does not
+    fit into what is left fails with BUDGET_EXCEEDED."""
     steps: tuple[Step, ...] = Field(min_length=1, max_length=100)
     """What a run does. Steps that do not wait for each other run at the same time."""
 

@@ -97,7 +97,8 @@ class BigQueryJobs:
             return Estimate(None, "table_missing")
         statistics = job._properties["statistics"]["query"]  # noqa: SLF001 - the client has no name for the accuracy
         accuracy = statistics.get("totalBytesProcessedAccuracy", "")
-        return Estimate(int(statistics["totalBytesProcessed"]), _BASES.get(accuracy, "dry_run_unsure"))
+        tables = len(statistics.get("referencedTables", ()))
+        return Estimate(int(statistics["totalBytesProcessed"]), _BASES.get(accuracy, "dry_run_unsure"), tables)
 
     async def start(self, insert: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Insert a job. A table that does not exist is the job's failure, whether BigQuery says so at once or later."""

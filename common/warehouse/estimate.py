@@ -15,7 +15,8 @@ sizes of all tables named, with every column and partition. `table_missing`: not
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The bytes that a statement would read if it ran now; None where the basis is `table_missing`. A promise of nothing: tables grow
-    until it runs."""
+    until it runs. `tables` is how many it reads, also behind views; 0 where that is not known."""
 
     bytes_processed: int | None
     basis: EstimateBasis
+    tables: int = 0

@@ -66,7 +66,7 @@ class Engine:
             raise Terminal("Only the bytes of a SELECT can be estimated")
         with contextlib.closing(self._database.cursor()) as cursor, translated():
             cursor.execute(f"EXPLAIN {plan.translation.sql}", plan.translation.values or None)
-        return Estimate(plan.bytes_processed, "table_sizes")
+        return Estimate(plan.bytes_processed, "table_sizes", plan.tables)
 
     def put_view(self, ref: TableRef, select: str) -> None:
         """Make a view, or replace one. Raises Terminal."""

@@ -31,12 +31,14 @@ _ELEMENTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A statement in DuckDB's terms, its estimated bytes, and every table and view that it reads, also behind views."""
+    """A statement in DuckDB's terms, its estimated bytes, every table and view that it reads, also behind views, and how many of them are
+    tables."""
 
     translation: Translation
     bytes_processed: int
     bytes_billed: int
     read: frozenset[TableRef]
+    tables: int
 
 
 class Planner:
@@ -66,7 +68,7 @@ class Planner:
         sizes = [size for size in read.values() if size is not None]
         billed = sum(max(size, MINIMUM_BILLED) for size in sizes)
         translation = transpile(statement, project=self._project, schema=schema)
-        return Plan(translation, sum(sizes), billed, frozenset(read))
+        return Plan(translation, sum(sizes), billed, frozenset(read), len(sizes))
 
     def _measure(self, ref: TableRef, read: dict[TableRef, int | None]) -> None:
         """Add a table's bytes to `read`, or, without any, a view and what it reads."""

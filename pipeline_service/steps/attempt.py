@@ -1,6 +1,7 @@
 """One attempt at a step: its names in the warehouse, and what it has done so far."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 
 from common.clock import Clock
@@ -10,7 +11,8 @@ from common.warehouse.warehouse import Job, JobResult, Row, Statement, TableRef,
 from pipeline_service.plan import PlanStep
 from pipeline_service.price import Price
 from pipeline_service.run import CheckOutcome
-from pipeline_service.step_result import RunRef, StepResult
+from pipeline_service.step_result import Billed, RunRef, StepResult, WantedBytes
+from pipeline_service.steps.funds import Funds, Taken
 
 STAGE, PUBLISH = "stage", "publish"
 """Effects of a step: one job each, tried again under the next number."""
@@ -31,7 +33,8 @@ class Attempt:
     """The attempt with this `number`, from 1, at a step that was first scheduled at `schedule_time`.
 
     `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to. `price` is what is billed for bytes
-    now. `repeated` says that the attempt begins again, under its number.
+    now. `repeated` says that the attempt begins again, under its number. `funds` are what it may bill, None where the run
+    has no budget.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Attempt:
         leaves_jobs: Callable[[], bool],
         price: Price,
         repeated: bool = False,
+        funds: Funds | None = None,
     ) -> None:
         self.run = run
         self.step = step
@@ -51,6 +55,7 @@ class Attempt:
         self.price = price
         self.follows_another = repeated or number > 1
         """Whether something of the step may have been done and recorded before."""
+        self.funds = funds
         self.run_create_time = run.create_time or schedule_time
         self.stage_expire_time = schedule_time + STAGE_LIFETIME
         self.rows_staged = 0
@@ -76,6 +81,11 @@ class Attempt:
         """The id of the job that tries an effect of this step (STAGE, PUBLISH) for the `number`th time."""
         return job_id(self.run.pipeline_logging_id, self.step.step_id, effect, number)
 
+    @property
+    def cap(self) -> int | None:
+        """What one statement of the step may bill by its template."""
+        return self.step.query.max_bytes_billed if self.step.query else None
+
     async def run_job(
         self, warehouse: Warehouse, job_for: Callable[[int], Job], *, deadline_seconds: float, clock: Clock
     ) -> JobResult:
@@ -97,13 +107,15 @@ class Attempt:
 
     async def read(self, warehouse: Warehouse, statement: Statement, *, max_rows: int) -> list[Row]:
         """The first rows of a SELECT of the step. Raises what the warehouse raises."""
-        stream = await warehouse.read(
-            statement,
-            page_size=max_rows,
-            max_bytes_billed=self.step.query.max_bytes_billed if self.step.query else None,
-            labels=self.labels,
-            timeout_seconds=self.step.timeout_seconds,
-        )
+        async with self._reading(statement) as taken:
+            stream = await warehouse.read(
+                statement,
+                page_size=max_rows,
+                max_bytes_billed=taken.most,
+                labels=self.labels,
+                timeout_seconds=self.step.timeout_seconds,
+            )
+            taken.billed = stream.bytes_billed
         try:
             rows: list[Row] = []
             async for page in stream:
@@ -116,8 +128,36 @@ class Attempt:
         finally:
             await stream.close()
 
-    def result(self) -> StepResult:
-        """What the step has done so far."""
+    @asynccontextmanager
+    async def funded(self, effect: str, warehouse: Warehouse, statement: Statement | None) -> AsyncIterator[Taken]:
+        """Run the job of a statement within, billing at most what it may, and say what it has billed; a job without one bills nothing.
+        Raises MoreBytesWanted, Transient, Terminal."""
+        if self.funds is None or statement is None:
+            yield Taken(self.cap)
+        else:
+            most = await self.funds.for_job(effect, warehouse, statement, self.cap)
+            async with self.funds.job(effect, most, self.cap) as taken:
+                yield taken
+
+    async def fund_reads(self, warehouse: Warehouse, statements: Iterable[Statement]) -> None:
+        """Let all these statements be read. Raises MoreBytesWanted, Transient, Terminal."""
+        if self.funds is not None:
+            await self.funds.for_reads(warehouse, statements, self.cap)
+
+    @asynccontextmanager
+    async def _reading(self, statement: Statement) -> AsyncIterator[Taken]:
+        if self.funds is None:
+            yield Taken(self.cap)
+        else:
+            async with self.funds.reading(statement, self.cap) as taken:
+                yield taken
+
+    def billed(self) -> Billed:
+        """What it has billed of its funds."""
+        return Billed(self.funds.billed, tuple(sorted(self.funds.unsure))) if self.funds else Billed()
+
+    def result(self, wanted: Mapping[str, WantedBytes] | None = None) -> StepResult:
+        """What the step has done so far, and what it wants to bill more."""
         return StepResult(
             self.number,
             self.rows_staged,
@@ -128,6 +168,8 @@ class Attempt:
             self.stage_job_id or "",
             self.publish_job_id or "",
             f"{self.price.per_tib_usd:f}",
+            self.billed(),
+            wanted or {},
         )
 
     @property

@@ -3,7 +3,8 @@ finds their outcomes recorded."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from common.clock import Clock
 from common.templates.checks import SAMPLE_ROWS
@@ -28,7 +29,7 @@ class Checks:
         self._clock = clock
 
     async def run(self, attempt: Attempt, checked: str) -> None:
-        """Check the rows of the SELECT `checked`. Raises StepFailed, reason CHECK_FAILED.
+        """Check the rows of the SELECT `checked`. Raises StepFailed (CHECK_FAILED), MoreBytesWanted and what the warehouse raises.
 
         An attempt after the first may follow one that died once its checks were recorded, even published: those outcomes stand,
         though the source may have changed since.
@@ -48,14 +49,16 @@ class Checks:
     async def _decide(self, attempt: Attempt, prefix: str) -> tuple[CheckOutcome, ...]:
         slots = asyncio.Semaphore(_AT_ONCE)
         values = await self._run_values(attempt)
+        bound = [_bound(check, prefix, values) for check in attempt.step.checks]
+        await attempt.fund_reads(self._warehouse, chain.from_iterable(statements.all() for statements in bound))
 
-        async def decide(check: PlanCheck) -> CheckRecord:
+        async def decide(check: PlanCheck, statements: "_Bound") -> CheckRecord:
             async with slots:
-                return await self._check(attempt, check, prefix, values)
+                return await self._check(attempt, check, statements)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(decide(check)) for check in attempt.step.checks]
+                tasks = [group.create_task(decide(*each)) for each in zip(attempt.step.checks, bound, strict=True)]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         records = [task.result() for task in tasks]
@@ -70,13 +73,8 @@ class Checks:
             values[LAST_ROWS] = await self._records.last_rows(attempt)
         return values
 
-    async def _check(self, attempt: Attempt, check: PlanCheck, prefix: str, values: Mapping[str, Value]) -> CheckRecord:
-        def statement(select: PlanStatement) -> Statement:
-            unbound = select.statement(prefix)
-            given = (replace(p, value=values[p.name]) if p.name in check.run_values else p for p in unbound.parameters)
-            return replace(unbound, parameters=tuple(given))
-
-        [measured] = await attempt.read(self._warehouse, statement(check.measure), max_rows=1)
+    async def _check(self, attempt: Attempt, check: PlanCheck, bound: "_Bound") -> CheckRecord:
+        [measured] = await attempt.read(self._warehouse, bound.measure, max_rows=1)
         outcome = CheckOutcome(
             check.name,
             check.type,
@@ -87,6 +85,26 @@ class Checks:
             expected=str(measured["expected"] or ""),
         )
         sample: Sequence[Row] = ()
-        if not outcome.passed and check.sample is not None:
-            sample = await attempt.read(self._warehouse, statement(check.sample), max_rows=SAMPLE_ROWS)
+        if not outcome.passed and bound.sample is not None:
+            sample = await attempt.read(self._warehouse, bound.sample, max_rows=SAMPLE_ROWS)
         return CheckRecord(outcome, sample, self._clock.now())
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """The statements of a check with all their values."""
+
+    measure: Statement
+    sample: Statement | None
+
+    def all(self) -> tuple[Statement, ...]:
+        return (self.measure, self.sample) if self.sample else (self.measure,)
+
+
+def _bound(check: PlanCheck, prefix: str, values: Mapping[str, Value]) -> _Bound:
+    def statement(select: PlanStatement) -> Statement:
+        unbound = select.statement(prefix)
+        given = (replace(p, value=values[p.name]) if p.name in check.run_values else p for p in unbound.parameters)
+        return replace(unbound, parameters=tuple(given))
+
+    return _Bound(statement(check.measure), statement(check.sample) if check.sample else None)

@@ -17,9 +17,10 @@ class Conditions:
 
     async def holds(self, attempt: Attempt, when: PlanStatement) -> bool:
         """Whether it yields TRUE; NULL, which is also no row, is not. Raises StepFailed (STEP_TIMEOUT, STATEMENT_FAILED for what is no
-        BOOL) and what the warehouse raises."""
+        BOOL), MoreBytesWanted and what the warehouse raises."""
         try:
             async with asyncio.timeout(attempt.step.timeout_seconds):
+                await attempt.fund_reads(self._warehouse, [when.statement()])
                 [row] = await attempt.read(self._warehouse, when.statement(), max_rows=1)
         except TimeoutError as error:
             raise StepFailed("STEP_TIMEOUT", "The step's condition took longer than the step's timeout") from error

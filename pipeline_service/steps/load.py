@@ -22,7 +22,7 @@ class LoadExecutor:
         (SOURCE_FILES_MISSING) or malformed ones (LOAD_FAILED). Nothing is published then."""
         self._locations.require_allowed(load.uri, attempt.run.tenant_id)
 
-        def job(number: int, destination: Destination) -> LoadJob:
+        def job(number: int, destination: Destination, _: int | None) -> LoadJob:
             return LoadJob(
                 attempt.job_id(STAGE, number),
                 load.uri,

@@ -8,13 +8,13 @@ from common.clock import Clock
 from common.warehouse.warehouse import Destination, Job, MergeJob, ReplaceJob, Warehouse
 from pipeline_service.plan import PlanLoad, PlanQuery
 from pipeline_service.step_errors import StepFailed
-from pipeline_service.steps.attempt import PUBLISH, Attempt, day_of
+from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, day_of
 from pipeline_service.steps.checks import Checks
 
 PUBLISH_SECONDS = 300.0
 """How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
-Staging = Callable[[int, Destination], Job]
-"""The job that stages the rows in a destination, for its try of that number."""
+Staging = Callable[[int, Destination, int | None], Job]
+"""The job that stages the rows in a destination, for its try of that number, billing at most so many bytes, None for any number."""
 
 
 class Publication:
@@ -32,8 +32,8 @@ class Publication:
         staging: Staging,
         stager: AbstractAsyncContextManager[Warehouse],
     ) -> None:
-        """Stage by a job on `stager`, check and publish as the step. Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), what opening `stager`
-        and what the warehouse raise. Nothing is published then."""
+        """Stage by a job on `stager`, check and publish as the step. Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, what
+        opening `stager` and what the warehouse raise. Nothing is published then."""
         async with before_publishing(attempt):
             await self._stage(attempt, published, staging, stager)
             await self._checks.run(attempt, f"SELECT * FROM `{attempt.stage}`")
@@ -53,13 +53,15 @@ class Publication:
             expire_time=attempt.stage_expire_time,
         )
         patience_seconds = attempt.step.timeout_seconds + 5  # the timeout is the caller's to keep
-        async with stager as warehouse:
+        select = published.select.statement() if isinstance(published, PlanQuery) else None
+        async with stager as warehouse, attempt.funded(STAGE, warehouse, select) as taken:
             result = await attempt.run_job(
                 warehouse,
-                lambda number: staging(number, destination),
+                lambda number: staging(number, destination, taken.most),
                 deadline_seconds=patience_seconds,
                 clock=self._clock,
             )
+            taken.billed = result.bytes_billed
         attempt.stage_job_id = result.job_id
         attempt.rows_staged = result.rows
 

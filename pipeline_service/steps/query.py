@@ -20,20 +20,21 @@ class QueryExecutor:
         self._publication = publication
 
     async def run(self, attempt: Attempt, query: PlanQuery) -> None:
-        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), what StepAccounts and what the warehouse raise. Nothing is published then."""
+        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, what StepAccounts and what the warehouse raise. Nothing is
+        published then."""
         if query.write == "view":
             async with before_publishing(attempt):
                 await self._checks.run(attempt, query.select.sql)
             await self._publish_view(attempt, query)
             return
 
-        def job(number: int, destination: Destination) -> QueryJob:
+        def job(number: int, destination: Destination, most: int | None) -> QueryJob:
             return QueryJob(
                 attempt.job_id(STAGE, number),
                 query.select.statement(),
                 destination,
                 attempt.labels,
-                query.max_bytes_billed,
+                most,
                 attempt.step.timeout_seconds,
             )
 

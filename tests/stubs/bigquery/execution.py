@@ -100,7 +100,12 @@ class Execution:
         if billed > int(query.get("maximumBytesBilled", billed)):
             raise ApiError("bytesBilledLimitExceeded", f"Query exceeded limit for bytes billed: {billed} required")
         self._job.statistics["totalBytesProcessed"] = str(sum(sizes))
-        statistics |= {"totalBytesProcessed": str(sum(sizes)), "totalBytesBilled": str(billed)}
+        referenced = [{"datasetId": ref.dataset, "tableId": ref.table} for ref in translation.tables]
+        statistics |= {
+            "totalBytesProcessed": str(sum(sizes)),
+            "totalBytesBilled": str(billed),
+            "referencedTables": referenced,
+        }
 
     def _write(self, query: Mapping[str, Any], translation: Translation) -> None:
         """Put the result into its destination: the table, or the partition that its decorator names."""

@@ -88,6 +88,7 @@ class Lab:
         self.engine = TemporalEngine(self.client, task_queue=self.task_queue)
         self.ledger = TemporalRequests(self.client, task_queue=self.task_queue)
         self.requests = Requests(self.engine, self.ledger)
+        self.gates = TemporalGates(self.client, task_queue=self.task_queue)
 
     @asynccontextmanager
     async def worker(self, client: Client | None = None, grace_seconds: float = 0) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from common.errors import ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
+from common.warehouse.estimate import Estimate
 from common.warehouse.warehouse import (
     Column,
     Job,
@@ -47,6 +48,15 @@ class FakeWarehouse:
         self.began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         """Set when such a job is submitted."""
         self.cancelled: list[str] = []
+        self.bills: defaultdict[str, int] = defaultdict(lambda: 20)
+        """Bytes that such a job bills."""
+        self.estimates: dict[str, Estimate] = {}
+        """What a statement would read, by its text; others read nothing."""
+        self.caps: dict[str, int | None] = {}
+        """What such a query may bill."""
+        self.billing = 0
+        """Bytes that were billed by queries that ended, and that those may bill that are at work."""
+        self.most_billing = 0
         self.away = False
         self._stopped: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._jobs: dict[str, asyncio.Task[JobResult]] = {}
@@ -55,6 +65,10 @@ class FakeWarehouse:
         self._require_here()
         if job.job_id in self._jobs:
             raise ObjectExists("exists")
+        if isinstance(job, QueryJob) and job.destination is not None:
+            self.caps[_short(job.job_id)] = job.max_bytes_billed
+            self.billing += job.max_bytes_billed or 0
+            self.most_billing = max(self.most_billing, self.billing)
         self._jobs[job.job_id] = asyncio.create_task(self._execute(job))
         self.began[_short(job.job_id)].set()
 
@@ -90,6 +104,10 @@ class FakeWarehouse:
         wanted = {parameter.name: parameter.value for parameter in statement.parameters}
         return FakeRows([row for row in self._rows(table[1]) if wanted.items() <= row.items()])
 
+    async def estimate(self, statement: Statement) -> Estimate:
+        self._require_here()
+        return self.estimates.get(statement.sql, Estimate(0, "dry_run"))
+
     async def close(self) -> None:
         for task in self._jobs.values():
             task.cancel()
@@ -122,9 +140,14 @@ class FakeWarehouse:
         if job.job_id in self.failures or _short(job.job_id) in self.failures:
             raise self.failures.get(job.job_id) or self.failures[_short(job.job_id)]
         assert not isinstance(job, MergeJob | LoadJob)
+        billed = self.bills[_short(job.job_id)]
+        if isinstance(job, QueryJob) and job.max_bytes_billed is not None:
+            if billed > job.max_bytes_billed:
+                raise Terminal("over the limit", reason="BYTES_BILLED_LIMIT")
+            self.billing -= job.max_bytes_billed - billed
         rows = self._replace(job) if isinstance(job, ReplaceJob) else self._query(job)
         self.effects.append(_short(job.job_id))
-        return JobResult(job.job_id, rows, bytes_processed=10, bytes_billed=20)
+        return JobResult(job.job_id, rows, bytes_processed=10, bytes_billed=billed)
 
     def _replace(self, job: ReplaceJob) -> int:
         rows = self._rows(str(job.source))

@@ -5,8 +5,10 @@ import uuid
 
 import pytest
 
+from common.clock import SystemClock
 from common.errors import PipelineBusy, RunNotRetryable
 from common.rpc.caller import Caller
+from pipeline_service.budgets import BudgetLimits, Budgets
 from pipeline_service.engine import ActiveRun, Started
 from pipeline_service.get_run import GetRun
 from pipeline_service.plan import Plan
@@ -146,7 +148,10 @@ async def test_every_run_is_found_in_the_engine_whatever_ran_after_it(lab: Lab) 
 
 async def test_a_failed_day_is_retried_although_later_days_ran_and_only_its_latest_run(lab: Lab) -> None:
     get_run = GetRun(lab.engine, lab.records)
-    retry_run = RetryRun(get_run=get_run, tenants=lab.tenants, engine=lab.engine, requests=lab.requests)
+    budgets = Budgets(BudgetLimits(), lab.gates, lab.engine, SystemClock())
+    retry_run = RetryRun(
+        get_run=get_run, tenants=lab.tenants, engine=lab.engine, budgets=budgets, requests=lab.requests
+    )
 
     async def retry(run_id: str) -> Started:
         caller = Caller("key", lab.tenant_id)

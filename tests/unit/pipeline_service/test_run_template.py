@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
+from pipeline_service.budgets import BudgetLimits, Budgets
 from pipeline_service.engine import Started
 from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
@@ -46,6 +47,7 @@ async def test_a_run_keeps_the_day_on_which_it_was_accepted_in_utc(tmp_path: Pat
         catalog=catalog,
         tenants=tenants,
         planner=Planner(tenants, Locations(own={}, shared={}), clock),
+        budgets=Budgets(BudgetLimits(), cast(Any, None), cast(Any, engine), clock),
         requests=Requests(cast(Any, engine), cast(Any, None)),
     )
 

@@ -124,6 +124,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED. The template is exclusive and another run of it is active for the tenant, or, of a backfill, another backfill of the template;
     metadata `pipeline_logging_id` names that run. Nothing was started, and the call may be repeated, with the same `request_id`, once that run has ended.
     """
+    BUDGET_EXCEEDED: _ErrorReason.ValueType  # 80
+    """RESOURCE_EXHAUSTED. The tenant has used up what its runs may bill on one day (UTC); metadata `bytes_left` says what is left, RetryInfo
+    when the next day begins. No run was started. In Run.error and Step.error: the step may bill more than is left of the run's budget or of
+    the tenant's day, and published nothing.
+    """
     RATE_LIMITED: _ErrorReason.ValueType  # 81
     """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
     `tenant`), and RetryInfo after how long one more call is let in. Nothing was done.
@@ -235,6 +240,11 @@ CONCURRENT_CHANGE: ErrorReason.ValueType  # 71
 PIPELINE_BUSY: ErrorReason.ValueType  # 72
 """ABORTED. The template is exclusive and another run of it is active for the tenant, or, of a backfill, another backfill of the template;
 metadata `pipeline_logging_id` names that run. Nothing was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+"""
+BUDGET_EXCEEDED: ErrorReason.ValueType  # 80
+"""RESOURCE_EXHAUSTED. The tenant has used up what its runs may bill on one day (UTC); metadata `bytes_left` says what is left, RetryInfo
+when the next day begins. No run was started. In Run.error and Step.error: the step may bill more than is left of the run's budget or of
+the tenant's day, and published nothing.
 """
 RATE_LIMITED: ErrorReason.ValueType  # 81
 """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"convergence/pipeline/v1/plan.proto\x12\x17\x63onvergence.pipeline.v1\x1a!convergence/pipeline/v1/run.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x02\n\x13PlanTemplateRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64omain\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rtemplate_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12V\n\nparameters\x18\x06 \x03(\x0b\x32<.convergence.pipeline.v1.PlanTemplateRequest.ParametersEntryB\x04\xe2\x41\x01\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe3\x02\n\x0cTemplatePlan\x12\x13\n\x0bpipeline_id\x18\x01 \x01(\t\x12\x17\n\x0ftemplate_digest\x18\x02 \x01(\t\x12I\n\nparameters\x18\x03 \x03(\x0b\x32\x35.convergence.pipeline.v1.TemplatePlan.ParametersEntry\x12\x33\n\x05steps\x18\x04 \x03(\x0b\x32$.convergence.pipeline.v1.PlannedStep\x12\x31\n\x05total\x18\x05 \x01(\x0b\x32\".convergence.pipeline.v1.PlanTotal\x12?\n\ndifference\x18\x06 \x01(\x0b\x32+.convergence.pipeline.v1.TemplateDifference\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9b\x04\n\x0bPlannedStep\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x12\n\ndepends_on\x18\x03 \x03(\t\x12<\n\tcondition\x18\x04 \x01(\x0b\x32).convergence.pipeline.v1.PlannedStatement\x12\x38\n\x05query\x18\x05 \x01(\x0b\x32).convergence.pipeline.v1.PlannedStatement\x12:\n\x0b\x64\x65stination\x18\x06 \x01(\x0b\x32%.convergence.pipeline.v1.PlannedTable\x12\r\n\x05write\x18\x07 \x01(\t\x12\x36\n\x07\x63hecked\x18\x08 \x01(\x0b\x32%.convergence.pipeline.v1.PlannedTable\x12\x35\n\x06\x63hecks\x18\t \x03(\x0b\x32%.convergence.pipeline.v1.PlannedCheck\x12\x18\n\x10max_bytes_billed\x18\n \x01(\x03\x12\x12\n\ncredential\x18\x0b \x01(\t\x12\x37\n\x08\x65stimate\x18\x0c \x01(\x0b\x32%.convergence.pipeline.v1.StepEstimate\x12\x0c\n\x04keys\x18\r \x03(\t\x12\x32\n\x04load\x18\x0e \x01(\x0b\x32$.convergence.pipeline.v1.PlannedLoad\"c\n\x0bPlannedLoad\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x37\n\x07\x63olumns\x18\x03 \x03(\x0b\x32&.convergence.pipeline.v1.PlannedColumn\"u\n\rPlannedColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08repeated\x18\x03 \x01(\x08\x12\x36\n\x06\x66ields\x18\x04 \x03(\x0b\x32&.convergence.pipeline.v1.PlannedColumn\"l\n\x10PlannedStatement\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12;\n\nparameters\x18\x02 \x03(\x0b\x32\'.convergence.pipeline.v1.QueryParameter\x12\x0e\n\x06tables\x18\x03 \x03(\t\"r\n\x0eQueryParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x35\n\x06values\x18\x03 \x03(\x0b\x32%.convergence.pipeline.v1.OptionalText\x12\r\n\x05\x61rray\x18\x04 \x01(\x08\"*\n\x0cOptionalText\x12\x11\n\x04text\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_text\"J\n\x0cPlannedTable\x12\r\n\x05table\x18\x01 \x01(\t\x12\x18\n\x10partition_column\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\t\"\xa7\x01\n\x0cPlannedCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12?\n\x08severity\x18\x03 \x01(\x0e\x32-.convergence.pipeline.v1.CheckResult.Severity\x12:\n\x07measure\x18\x04 \x01(\x0b\x32).convergence.pipeline.v1.PlannedStatement\"\xee\x02\n\x0cStepEstimate\x12:\n\x05\x62\x61sis\x18\x01 \x01(\x0e\x32+.convergence.pipeline.v1.StepEstimate.Basis\x12\x1c\n\x0f\x62ytes_processed\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x62ytes_billed\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\t\x12\x17\n\x0funknown_because\x18\x05 \x01(\t\"\x98\x01\n\x05\x42\x61sis\x12\x15\n\x11\x42\x41SIS_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x44RY_RUN\x10\x01\x12\x14\n\x10\x44RY_RUN_AT_LEAST\x10\x02\x12\x13\n\x0f\x44RY_RUN_AT_MOST\x10\x03\x12\x12\n\x0e\x44RY_RUN_UNSURE\x10\x04\x12\x0f\n\x0bTABLE_SIZES\x10\x05\x12\x0b\n\x07UNKNOWN\x10\x06\x12\x0e\n\nNOT_BILLED\x10\x07\x42\x12\n\x10_bytes_processedB\x0f\n\r_bytes_billed\"y\n\tPlanTotal\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x17\n\x0f\x62ytes_processed\x18\x02 \x01(\x03\x12\x14\n\x0c\x62ytes_billed\x18\x03 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\t\x12\x19\n\x11price_per_tib_usd\x18\x05 \x01(\t\"\xc4\x01\n\x12TemplateDifference\x12\x1b\n\x13pipeline_logging_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_run_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x04 \x01(\x08\x12\x36\n\x05steps\x18\x05 \x03(\x0b\x32\'.convergence.pipeline.v1.StepDifference\"\xb7\x01\n\x0eStepDifference\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12>\n\x06\x63hange\x18\x02 \x01(\x0e\x32..convergence.pipeline.v1.StepDifference.Change\"T\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\r\n\tUNCHANGED\x10\x01\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x02\x12\x0b\n\x07\x43HANGED\x10\x03\x12\x0b\n\x07REMOVED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"convergence/pipeline/v1/plan.proto\x12\x17\x63onvergence.pipeline.v1\x1a!convergence/pipeline/v1/run.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x02\n\x13PlanTemplateRequest\x12\x17\n\ttenant_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08provider\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x64omain\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rtemplate_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12V\n\nparameters\x18\x06 \x03(\x0b\x32<.convergence.pipeline.v1.PlanTemplateRequest.ParametersEntryB\x04\xe2\x41\x01\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x98\x03\n\x0cTemplatePlan\x12\x13\n\x0bpipeline_id\x18\x01 \x01(\t\x12\x17\n\x0ftemplate_digest\x18\x02 \x01(\t\x12I\n\nparameters\x18\x03 \x03(\x0b\x32\x35.convergence.pipeline.v1.TemplatePlan.ParametersEntry\x12\x33\n\x05steps\x18\x04 \x03(\x0b\x32$.convergence.pipeline.v1.PlannedStep\x12\x31\n\x05total\x18\x05 \x01(\x0b\x32\".convergence.pipeline.v1.PlanTotal\x12?\n\ndifference\x18\x06 \x01(\x0b\x32+.convergence.pipeline.v1.TemplateDifference\x12\x33\n\x06\x62udget\x18\x07 \x01(\x0b\x32#.convergence.pipeline.v1.PlanBudget\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\nPlanBudget\x12\x1e\n\x11max_bytes_per_run\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_bytes_per_day\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x1e\n\x11\x62ytes_left_of_day\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x0c\n\x04\x66its\x18\x04 \x01(\x08\x42\x14\n\x12_max_bytes_per_runB\x14\n\x12_max_bytes_per_dayB\x14\n\x12_bytes_left_of_day\"\x9b\x04\n\x0bPlannedStep\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x12\n\ndepends_on\x18\x03 \x03(\t\x12<\n\tcondition\x18\x04 \x01(\x0b\x32).convergence.pipeline.v1.PlannedStatement\x12\x38\n\x05query\x18\x05 \x01(\x0b\x32).convergence.pipeline.v1.PlannedStatement\x12:\n\x0b\x64\x65stination\x18\x06 \x01(\x0b\x32%.convergence.pipeline.v1.PlannedTable\x12\r\n\x05write\x18\x07 \x01(\t\x12\x36\n\x07\x63hecked\x18\x08 \x01(\x0b\x32%.convergence.pipeline.v1.PlannedTable\x12\x35\n\x06\x63hecks\x18\t \x03(\x0b\x32%.convergence.pipeline.v1.PlannedCheck\x12\x18\n\x10max_bytes_billed\x18\n \x01(\x03\x12\x12\n\ncredential\x18\x0b \x01(\t\x12\x37\n\x08\x65stimate\x18\x0c \x01(\x0b\x32%.convergence.pipeline.v1.StepEstimate\x12\x0c\n\x04keys\x18\r \x03(\t\x12\x32\n\x04load\x18\x0e \x01(\x0b\x32$.convergence.pipeline.v1.PlannedLoad\"c\n\x0bPlannedLoad\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x37\n\x07\x63olumns\x18\x03 \x03(\x0b\x32&.convergence.pipeline.v1.PlannedColumn\"u\n\rPlannedColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08repeated\x18\x03 \x01(\x08\x12\x36\n\x06\x66ields\x18\x04 \x03(\x0b\x32&.convergence.pipeline.v1.PlannedColumn\"l\n\x10PlannedStatement\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12;\n\nparameters\x18\x02 \x03(\x0b\x32\'.convergence.pipeline.v1.QueryParameter\x12\x0e\n\x06tables\x18\x03 \x03(\t\"r\n\x0eQueryParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x35\n\x06values\x18\x03 \x03(\x0b\x32%.convergence.pipeline.v1.OptionalText\x12\r\n\x05\x61rray\x18\x04 \x01(\x08\"*\n\x0cOptionalText\x12\x11\n\x04text\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_text\"J\n\x0cPlannedTable\x12\r\n\x05table\x18\x01 \x01(\t\x12\x18\n\x10partition_column\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\t\"\xa7\x01\n\x0cPlannedCheck\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12?\n\x08severity\x18\x03 \x01(\x0e\x32-.convergence.pipeline.v1.CheckResult.Severity\x12:\n\x07measure\x18\x04 \x01(\x0b\x32).convergence.pipeline.v1.PlannedStatement\"\xee\x02\n\x0cStepEstimate\x12:\n\x05\x62\x61sis\x18\x01 \x01(\x0e\x32+.convergence.pipeline.v1.StepEstimate.Basis\x12\x1c\n\x0f\x62ytes_processed\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x62ytes_billed\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\t\x12\x17\n\x0funknown_because\x18\x05 \x01(\t\"\x98\x01\n\x05\x42\x61sis\x12\x15\n\x11\x42\x41SIS_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x44RY_RUN\x10\x01\x12\x14\n\x10\x44RY_RUN_AT_LEAST\x10\x02\x12\x13\n\x0f\x44RY_RUN_AT_MOST\x10\x03\x12\x12\n\x0e\x44RY_RUN_UNSURE\x10\x04\x12\x0f\n\x0bTABLE_SIZES\x10\x05\x12\x0b\n\x07UNKNOWN\x10\x06\x12\x0e\n\nNOT_BILLED\x10\x07\x42\x12\n\x10_bytes_processedB\x0f\n\r_bytes_billed\"y\n\tPlanTotal\x12\x10\n\x08\x63omplete\x18\x01 \x01(\x08\x12\x17\n\x0f\x62ytes_processed\x18\x02 \x01(\x03\x12\x14\n\x0c\x62ytes_billed\x18\x03 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\t\x12\x19\n\x11price_per_tib_usd\x18\x05 \x01(\t\"\xc4\x01\n\x12TemplateDifference\x12\x1b\n\x13pipeline_logging_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_run_digest\x18\x03 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x04 \x01(\x08\x12\x36\n\x05steps\x18\x05 \x03(\x0b\x32\'.convergence.pipeline.v1.StepDifference\"\xb7\x01\n\x0eStepDifference\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12>\n\x06\x63hange\x18\x02 \x01(\x0e\x32..convergence.pipeline.v1.StepDifference.Change\"T\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\r\n\tUNCHANGED\x10\x01\x12\t\n\x05\x41\x44\x44\x45\x44\x10\x02\x12\x0b\n\x07\x43HANGED\x10\x03\x12\x0b\n\x07REMOVED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,35 +55,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANTEMPLATEREQUEST_PARAMETERSENTRY']._serialized_start=396
   _globals['_PLANTEMPLATEREQUEST_PARAMETERSENTRY']._serialized_end=445
   _globals['_TEMPLATEPLAN']._serialized_start=448
-  _globals['_TEMPLATEPLAN']._serialized_end=803
+  _globals['_TEMPLATEPLAN']._serialized_end=856
   _globals['_TEMPLATEPLAN_PARAMETERSENTRY']._serialized_start=396
   _globals['_TEMPLATEPLAN_PARAMETERSENTRY']._serialized_end=445
-  _globals['_PLANNEDSTEP']._serialized_start=806
-  _globals['_PLANNEDSTEP']._serialized_end=1345
-  _globals['_PLANNEDLOAD']._serialized_start=1347
-  _globals['_PLANNEDLOAD']._serialized_end=1446
-  _globals['_PLANNEDCOLUMN']._serialized_start=1448
-  _globals['_PLANNEDCOLUMN']._serialized_end=1565
-  _globals['_PLANNEDSTATEMENT']._serialized_start=1567
-  _globals['_PLANNEDSTATEMENT']._serialized_end=1675
-  _globals['_QUERYPARAMETER']._serialized_start=1677
-  _globals['_QUERYPARAMETER']._serialized_end=1791
-  _globals['_OPTIONALTEXT']._serialized_start=1793
-  _globals['_OPTIONALTEXT']._serialized_end=1835
-  _globals['_PLANNEDTABLE']._serialized_start=1837
-  _globals['_PLANNEDTABLE']._serialized_end=1911
-  _globals['_PLANNEDCHECK']._serialized_start=1914
-  _globals['_PLANNEDCHECK']._serialized_end=2081
-  _globals['_STEPESTIMATE']._serialized_start=2084
-  _globals['_STEPESTIMATE']._serialized_end=2450
-  _globals['_STEPESTIMATE_BASIS']._serialized_start=2261
-  _globals['_STEPESTIMATE_BASIS']._serialized_end=2413
-  _globals['_PLANTOTAL']._serialized_start=2452
-  _globals['_PLANTOTAL']._serialized_end=2573
-  _globals['_TEMPLATEDIFFERENCE']._serialized_start=2576
-  _globals['_TEMPLATEDIFFERENCE']._serialized_end=2772
-  _globals['_STEPDIFFERENCE']._serialized_start=2775
-  _globals['_STEPDIFFERENCE']._serialized_end=2958
-  _globals['_STEPDIFFERENCE_CHANGE']._serialized_start=2874
-  _globals['_STEPDIFFERENCE_CHANGE']._serialized_end=2958
+  _globals['_PLANBUDGET']._serialized_start=859
+  _globals['_PLANBUDGET']._serialized_end=1047
+  _globals['_PLANNEDSTEP']._serialized_start=1050
+  _globals['_PLANNEDSTEP']._serialized_end=1589
+  _globals['_PLANNEDLOAD']._serialized_start=1591
+  _globals['_PLANNEDLOAD']._serialized_end=1690
+  _globals['_PLANNEDCOLUMN']._serialized_start=1692
+  _globals['_PLANNEDCOLUMN']._serialized_end=1809
+  _globals['_PLANNEDSTATEMENT']._serialized_start=1811
+  _globals['_PLANNEDSTATEMENT']._serialized_end=1919
+  _globals['_QUERYPARAMETER']._serialized_start=1921
+  _globals['_QUERYPARAMETER']._serialized_end=2035
+  _globals['_OPTIONALTEXT']._serialized_start=2037
+  _globals['_OPTIONALTEXT']._serialized_end=2079
+  _globals['_PLANNEDTABLE']._serialized_start=2081
+  _globals['_PLANNEDTABLE']._serialized_end=2155
+  _globals['_PLANNEDCHECK']._serialized_start=2158
+  _globals['_PLANNEDCHECK']._serialized_end=2325
+  _globals['_STEPESTIMATE']._serialized_start=2328
+  _globals['_STEPESTIMATE']._serialized_end=2694
+  _globals['_STEPESTIMATE_BASIS']._serialized_start=2505
+  _globals['_STEPESTIMATE_BASIS']._serialized_end=2657
+  _globals['_PLANTOTAL']._serialized_start=2696
+  _globals['_PLANTOTAL']._serialized_end=2817
+  _globals['_TEMPLATEDIFFERENCE']._serialized_start=2820
+  _globals['_TEMPLATEDIFFERENCE']._serialized_end=3016
+  _globals['_STEPDIFFERENCE']._serialized_start=3019
+  _globals['_STEPDIFFERENCE']._serialized_end=3202
+  _globals['_STEPDIFFERENCE_CHANGE']._serialized_start=3118
+  _globals['_STEPDIFFERENCE_CHANGE']._serialized_end=3202
 # @@protoc_insertion_point(module_scope)

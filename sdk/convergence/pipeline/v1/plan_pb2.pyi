@@ -117,6 +117,7 @@ class TemplatePlan(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     pipeline_id: _builtins.str
     """`{tenant_id}-{provider}-{domain}-{template_name}`."""
     template_digest: _builtins.str
@@ -137,6 +138,10 @@ class TemplatePlan(_message.Message):
     def difference(self) -> Global___TemplateDifference:
         """How the template differs from what the tenant ran last; absent where the tenant has never run it."""
 
+    @_builtins.property
+    def budget(self) -> Global___PlanBudget:
+        """What bounds the bytes that it may bill; absent where nothing does."""
+
     def __init__(
         self,
         *,
@@ -146,14 +151,62 @@ class TemplatePlan(_message.Message):
         steps: _abc.Iterable[Global___PlannedStep] | None = ...,
         total: Global___PlanTotal | None = ...,
         difference: Global___TemplateDifference | None = ...,
+        budget: Global___PlanBudget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "difference", b"difference", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "steps", b"steps", "template_digest", b"template_digest", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "difference", b"difference", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "steps", b"steps", "template_digest", b"template_digest", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TemplatePlan: _TypeAlias = TemplatePlan  # noqa: Y015
+
+@_typing.final
+class PlanBudget(_message.Message):
+    """What bounds the bytes that a run may bill, and whether it would fit now. A promise of nothing: other runs bill meanwhile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_BYTES_PER_RUN_FIELD_NUMBER: _builtins.int
+    MAX_BYTES_PER_DAY_FIELD_NUMBER: _builtins.int
+    BYTES_LEFT_OF_DAY_FIELD_NUMBER: _builtins.int
+    FITS_FIELD_NUMBER: _builtins.int
+    max_bytes_per_run: _builtins.int
+    """What the run may bill in all: the server's setting, or the template's `max_bytes` where that is less; absent for no such bound."""
+    max_bytes_per_day: _builtins.int
+    """What all runs of the tenant may bill on one day (UTC); absent for no such bound."""
+    bytes_left_of_day: _builtins.int
+    """What of that was neither billed nor is reserved by steps that run now; absent where days are not bounded."""
+    fits: _builtins.bool
+    """Whether `total.bytes_billed` fits both. Where the total is not complete, or a step has checks of rows that are not staged yet, the run
+    takes more.
+    """
+    def __init__(
+        self,
+        *,
+        max_bytes_per_run: _builtins.int | None = ...,
+        max_bytes_per_day: _builtins.int | None = ...,
+        bytes_left_of_day: _builtins.int | None = ...,
+        fits: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes_left_of_day", b"_bytes_left_of_day", "_max_bytes_per_day", b"_max_bytes_per_day", "_max_bytes_per_run", b"_max_bytes_per_run", "bytes_left_of_day", b"bytes_left_of_day", "max_bytes_per_day", b"max_bytes_per_day", "max_bytes_per_run", b"max_bytes_per_run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes_left_of_day", b"_bytes_left_of_day", "_max_bytes_per_day", b"_max_bytes_per_day", "_max_bytes_per_run", b"_max_bytes_per_run", "bytes_left_of_day", b"bytes_left_of_day", "fits", b"fits", "max_bytes_per_day", b"max_bytes_per_day", "max_bytes_per_run", b"max_bytes_per_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__bytes_left_of_day: _TypeAlias = _typing.Literal["bytes_left_of_day"]  # noqa: Y015
+    _WhichOneofArgType__bytes_left_of_day: _TypeAlias = _typing.Literal["_bytes_left_of_day", b"_bytes_left_of_day"]  # noqa: Y015
+    _WhichOneofReturnType__max_bytes_per_day: _TypeAlias = _typing.Literal["max_bytes_per_day"]  # noqa: Y015
+    _WhichOneofArgType__max_bytes_per_day: _TypeAlias = _typing.Literal["_max_bytes_per_day", b"_max_bytes_per_day"]  # noqa: Y015
+    _WhichOneofReturnType__max_bytes_per_run: _TypeAlias = _typing.Literal["max_bytes_per_run"]  # noqa: Y015
+    _WhichOneofArgType__max_bytes_per_run: _TypeAlias = _typing.Literal["_max_bytes_per_run", b"_max_bytes_per_run"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes_left_of_day) -> _WhichOneofReturnType__bytes_left_of_day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bytes_per_day) -> _WhichOneofReturnType__max_bytes_per_day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bytes_per_run) -> _WhichOneofReturnType__max_bytes_per_run | None: ...
+
+Global___PlanBudget: _TypeAlias = PlanBudget  # noqa: Y015
 
 @_typing.final
 class PlannedStep(_message.Message):

@@ -269,6 +269,7 @@ def test_the_language_has_a_json_schema() -> None:
         "description",
         "exclusive",
         "max_active_runs",
+        "max_bytes",
         "parameters",
         "steps",
         "timeout",
