@@ -7,6 +7,7 @@ from common.templates.resolved import ResolvedStatement, ResolvedTemplate
 from common.templates.template import Template
 from common.warehouse.warehouse import TableRef
 
+PLACES = {"shared.samples": "gs://bucket/samples"}
 SOURCES = {"billing_export": TableRef("exports", "billing", "their-project"), "rates": TableRef("shared", "rates")}
 TODAY = date(2025, 11, 20)
 EVERY_TYPE = """\
@@ -44,7 +45,9 @@ def run(template: Template, day: str = "2025-11-15", /, **parameters: str) -> Re
 
 
 def run_on(today: date, template: Template, day: str, /, **parameters: str) -> ResolvedTemplate:
-    return resolve(template, tenant_id="acme", sources=SOURCES, date=day, parameters=parameters, today=today)
+    return resolve(
+        template, tenant_id="acme", sources=SOURCES, date=day, parameters=parameters, today=today, places=PLACES
+    )
 
 
 def statements(resolved: ResolvedTemplate) -> list[ResolvedStatement]:

@@ -35,7 +35,7 @@ def test_the_shipped_templates_are_found_beside_the_package(shipped: Catalog) ->
     assert listed == sorted(listed)
     assert ("gcp", "cost", "bill-sample-export-template", "VALID") in listed
     assert ("gcp", "example", "dryrun", "VALID") in listed
-    assert shipped.destination_tables() == {"cost_daily": "usage_date", "dryrun": None}
+    assert shipped.destination_tables() == {"cost_daily": "usage_date", "dryrun": None, "exchange_rates": None}
 
 
 def test_reserved_and_other_folders_hold_no_templates(configs: Path) -> None:

@@ -58,7 +58,7 @@ steps:
         ("write: view}", "write: view}\n    credential: mine", 4, "a view runs as whoever reads it: it takes no credential"),
         ("{tenant_id}.costs", "{tenant_id}.v", 6, "a view cannot read itself"),
         ("default: costs", "default: v", 6, "a view cannot read itself"),
-        ("type: not_null, column: service", "type: row_count, max_change: 0.5", 9, "max_change is for query steps that publish rows"),
+        ("type: not_null, column: service", "type: row_count, max_change: 0.5", 9, "max_change is for steps that publish rows"),
     ],
 )  # fmt: skip
 def test_what_a_view_cannot_have_is_refused_by_line(load: Load, old: str, new: str, line: int, reason: str) -> None:
