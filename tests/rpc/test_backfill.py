@@ -1,4 +1,4 @@
-"""BackfillTemplate over a real connection and on both warehouses: a run for each day, none doubled, each day as it was asked for."""
+"""BackfillTemplate over a real connection: a run for each day, none doubled, each day as it was asked for."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -15,6 +15,10 @@ from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.pipeline_stack import configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
+
+
+ON_ONE = pytest.mark.parametrize("connect", ["local"], indirect=True)
+"""For what has nothing to do with the warehouse."""
 
 
 @pytest.fixture
@@ -58,6 +62,7 @@ async def test_every_day_has_its_run_and_a_day_that_fails_does_not_stop_the_othe
     assert rows[ended.pipeline_logging_id]["status"] == "FAILED"
 
 
+@ON_ONE
 async def test_a_day_that_is_active_is_joined_and_not_run_twice(backfills: Backfills) -> None:
     backfills.held.hold()
     twin = await backfills.start_run(date="2025-11-15")
@@ -72,6 +77,7 @@ async def test_a_day_that_is_active_is_joined_and_not_run_twice(backfills: Backf
     assert len(await backfills.rows("pipeline_runs")) == 5
 
 
+@ON_ONE
 async def test_one_backfill_of_a_template_is_active_at_a_time(backfills: Backfills) -> None:
     backfills.held.hold()
     run_id = await backfills.start()
@@ -88,6 +94,7 @@ async def test_one_backfill_of_a_template_is_active_at_a_time(backfills: Backfil
     assert (statuses(later), later.pipeline_logging_id == run_id) == (["FAILED"], False)
 
 
+@ON_ONE
 async def test_a_cancelled_backfill_ends_its_own_runs_and_leaves_those_that_it_joined(backfills: Backfills) -> None:
     backfills.held.hold()
     twin = await backfills.start_run(date="2025-11-15")
@@ -162,6 +169,7 @@ async def test_no_more_days_are_active_than_the_caller_and_the_warehouse_want(ba
     assert await most_at_once(backfills, run_id) == most
 
 
+@ON_ONE
 async def test_limits_of_active_runs_hold_for_its_days(backfills: Backfills) -> None:
     backfills.held.hold()
     others = [await backfills.start_run(date=day, parameters={"note": "other"}) for day in DAYS[:2]]
@@ -199,6 +207,7 @@ async def test_a_listing_tells_of_a_backfill_in_short_and_a_plan_does_not_take_i
     assert planned.difference.pipeline_logging_id == day.pipeline_logging_id
 
 
+@ON_ONE
 async def test_a_request_id_stands_for_one_backfill_also_after_it_was_refused(backfills: Backfills) -> None:
     backfills.held.hold()
     first, second = {"request_id": str(uuid.uuid4())}, {"request_id": str(uuid.uuid4()), "end_date": FIRST}
@@ -215,12 +224,14 @@ async def test_a_request_id_stands_for_one_backfill_also_after_it_was_refused(ba
     assert (await refused(backfills.call(**first | {"end_date": FIRST}))).reason == "REQUEST_ID_REUSED"
 
 
+@ON_ONE
 async def test_what_one_of_the_days_cannot_have_is_refused_before_any_is_run(backfills: Backfills) -> None:
     refusal = await refused(backfills.call(end_date="2026-01-01"))
     assert (refusal.code, refusal.fields) == ("INVALID_ARGUMENT", ("date",))
     assert not await backfills.rows("pipeline_runs")
 
 
+@ON_ONE
 async def test_the_days_of_an_exclusive_template_follow_each_other(backfills: Backfills) -> None:
     backfills.held.hold()
     other = await backfills.start_run("alone", date="2025-11-16")
@@ -235,6 +246,7 @@ async def test_the_days_of_an_exclusive_template_follow_each_other(backfills: Ba
     assert await most_at_once(backfills, run_id) == 1
 
 
+@ON_ONE
 async def test_a_watch_tells_of_every_change_on_the_way(backfills: Backfills) -> None:
     backfills.held.hold()
     run_id = await backfills.start(start_date="2025-11-15", end_date="2025-11-16", max_parallel=1)
@@ -249,6 +261,7 @@ async def test_a_watch_tells_of_every_change_on_the_way(backfills: Backfills) ->
     assert seen[-3:] == [("COMPLETE", "PENDING"), ("COMPLETE", "RUNNING"), ("COMPLETE", "COMPLETE")]
 
 
+@ON_ONE
 async def test_another_tenants_backfill_is_not_found(backfills: Backfills) -> None:
     ended = await backfills.run(end_date=FIRST)
     rival = Backfills(backfills.stack, backfills.held, *await backfills.stack.onboard(export=False))
