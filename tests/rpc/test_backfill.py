@@ -16,7 +16,6 @@ from tests.rpc.pipeline_stack import configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 
-
 ON_ONE = pytest.mark.parametrize("connect", ["local"], indirect=True)
 """For what has nothing to do with the warehouse."""
 
