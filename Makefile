@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check baseline templates schema lock clean bench chaos install replay histories
+.PHONY: help demo test up check format lint types contracts proto proto-check openapi-check baseline templates schema lock clean openapi bench chaos install replay histories
 .NOTPARALLEL:
 
 help: ## List every target
@@ -55,7 +55,7 @@ chaos: $(STAMP) ## Kill, cut off and overload, ROUNDS times at moments that SEED
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench
 
-check: lint types contracts proto-check templates replay ## Everything that CI checks besides the tests
+check: lint types contracts proto-check openapi-check templates replay ## Everything that CI checks besides the tests
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -99,6 +99,15 @@ proto-check: $(IMAGE) ## Check protos/: lint, breaking changes since the baselin
 	$(call generate,$(STUBS))
 	@diff <(cd $(STUBS) && $(LIST_STUBS)) <(cd sdk && $(LIST_STUBS)) || { \
 		echo 'sdk/convergence is not what protos/ generate: run `make proto`'; exit 1; }
+
+OPENAPI := docs/openapi.yaml
+
+openapi: $(IMAGE) ## Generate docs/openapi.yaml, the description of the REST API, from protos/
+	$(BIN)/python -m tools.openapi $(IMAGE) > $(OPENAPI)
+
+openapi-check: $(IMAGE) ## Check drift of docs/openapi.yaml
+	@diff <($(BIN)/python -m tools.openapi $(IMAGE)) $(OPENAPI) || { \
+		echo '$(OPENAPI) is not what protos/ generate: run `make openapi`'; exit 1; }
 
 baseline: $(STAMP) ## Declare the API as it stands released: from now on `make check` refuses to break it
 	$(PROTOC) --include_imports --descriptor_set_out=$(BASELINE) $(PROTOS)

@@ -13,6 +13,17 @@ local EXPECTED = {
   list = "must be a list",
 }
 local META = "convergence.rest"
+-- Of a caller's headers only these reach the services, and only as printable ASCII: others a gRPC server may take for an error of its own.
+local PASSED = {}
+for name in
+  string.gmatch(
+    "accept content-length content-type expect te transfer-encoding user-agent x-api-key x-correlation-id "
+      .. "traceparent tracestate baggage x-forwarded-for x-forwarded-proto x-request-id",
+    "%S+"
+  )
+do
+  PASSED[name] = true
+end
 
 -- Checks one body. `violations` are texts, in the order of the body; a body that is no JSON raises a text.
 local Body = {}
@@ -221,6 +232,18 @@ local function check_query(path, names)
   end
 end
 
+local function drop_headers(headers)
+  local dropped = {}
+  for name, value in pairs(headers) do
+    if string.sub(name, 1, 1) ~= ":" and not (PASSED[name] and string.find(value, "^[\32-\126]*$")) then
+      table.insert(dropped, name)
+    end
+  end
+  for _, name in ipairs(dropped) do
+    headers:remove(name)
+  end
+end
+
 local function refuse(handle, why)
   handle:respond({ [":status"] = "400" }, why)
 end
@@ -230,6 +253,7 @@ function envoy_on_request(handle)
   if string.find(headers:get("content-type") or "", "^application/grpc") then
     return
   end
+  drop_headers(headers)
   local id = headers:get("x-correlation-id")
   if not id or #id > 64 or not string.find(id, "^[%w._-]+$") then
     id = string.gsub(headers:get("x-request-id") or "", "-", "")

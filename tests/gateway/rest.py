@@ -1,10 +1,11 @@
 """A REST caller, and an Envoy to call: the real one, with the real configuration."""
 
+import asyncio
 import http.client
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,17 @@ def running_gateway(folder: Path, replicas: Mapping[str, Sequence[str]]) -> Iter
             yield rest
         finally:
             envoy.kill()
+
+
+@asynccontextmanager
+async def gateway_before(folder: Path, replicas: Mapping[str, Sequence[str]]) -> AsyncIterator[Rest]:
+    """The same, where the replicas run in this event loop."""
+    gateway = running_gateway(folder, replicas)
+    rest = await asyncio.to_thread(gateway.__enter__)
+    try:
+        yield rest
+    finally:
+        await asyncio.to_thread(gateway.__exit__, None, None, None)
 
 
 def _is_open(rest: Rest) -> bool:

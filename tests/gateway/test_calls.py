@@ -45,6 +45,20 @@ def test_no_answer_tells_of_grpc_or_of_what_is_behind(rest: Rest) -> None:
         assert named == set()
 
 
+def test_only_headers_that_the_services_know_reach_them(world: World) -> None:
+    known = {"x-api-key": "key", "traceparent": "00-0-0-01", "user-agent": "me"}
+    strange = {"x|strange": "1", "cookie": "secret", "authorization": "secret", "x-bin": "?", "grpc-timeout": "never"}
+    assert world.rest("GET", TENANT, headers={**known, **strange}).status == 200
+    metadata = world.services.calls[0].metadata
+    assert {name: metadata[name] for name in known} == known
+    assert not metadata.keys() & strange.keys()
+
+
+def test_a_header_that_is_no_text_is_as_good_as_none(world: World) -> None:
+    assert world.rest("GET", TENANT, headers={"x-api-key": "k\xe9y", "user-agent": "a\tb"}).status == 200
+    assert not world.services.calls[0].metadata.keys() & {"x-api-key"}
+
+
 def first_refused(code: str) -> Any:
     """Refuse a call, and answer the next."""
     refusals = iter([Refused(code)])

@@ -53,6 +53,7 @@ class TenantStack:
     stub: Any
     runner: ScriptedRunner
     cipher: CloudKms
+    address: str
 
     @property
     def as_admin(self) -> Any:
@@ -95,7 +96,7 @@ async def tenant_stack(
         await server.start()
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                yield TenantStack(TenantServiceStub(channel), runner, cipher)
+                yield TenantStack(TenantServiceStub(channel), runner, cipher, f"127.0.0.1:{server.port}")
         finally:
             await server.stop()
             await cipher.close()
