@@ -20,6 +20,7 @@ from bench import (
     million_rows,
     overload,
     report,
+    rest,
     run_template,
     verification,
 )
@@ -71,6 +72,7 @@ async def _findings(stack: Stack, rounds: Rounds) -> AsyncGenerator[Sequence[Fin
     tenant = await stack.onboard(PROFILES[0].tenant_id)
     yield [await interceptors.measure(rounds)]
     yield [await list_templates.measure(stack, tenant, rounds)]
+    yield await rest.measure(stack, tenant, rounds)
     yield [await get_run.measure(stack, tenant, rounds)]
     yield await verification.measure(stack, tenant, rounds)
     yield await run_template.measure(stack, tenant, rounds)

@@ -61,12 +61,13 @@ class Stack:
 
     @contextlib.asynccontextmanager
     async def patients(self) -> AsyncIterator[tuple[Patient, Patient]]:
-        """An admin, and the tenant."""
+        """An admin, who goes through the gateway, and the tenant."""
         async with (
+            grpc.aio.insecure_channel(self.addresses["gateway"], options=RECONNECT) as gateway,
             grpc.aio.insecure_channel(self.addresses["tenant_service"], options=RECONNECT) as tenants,
             grpc.aio.insecure_channel(self.addresses["pipeline_service"], options=RECONNECT) as pipelines,
         ):
-            admin = Patient(tenants, pipelines, (self.up.state / "admin_api_key").read_text())
+            admin = Patient(gateway, gateway, (self.up.state / "admin_api_key").read_text())
             self.key = self.key or (await admin.onboard(TENANT)).api_key
             yield admin, Patient(tenants, pipelines, self.key)
 

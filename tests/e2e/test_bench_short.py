@@ -13,6 +13,8 @@ MEASURED = (
     "idle memory of pipeline_service, at first",
     "all interceptors / bare grpc.aio echo",
     "ListTemplates / bare grpc.aio echo",
+    "ListTemplates over REST / over gRPC",
+    "ListTemplates over gRPC, through the gateway / straight",
     "GetRun of an active run / bare describe",
     "verification of a key, warm",
     "keys of 10,000 tenants, 3 each",
