@@ -103,7 +103,8 @@ proto-check: $(IMAGE) ## Check protos/: lint, breaking changes since the baselin
 OPENAPI := docs/openapi.yaml
 
 openapi: $(IMAGE) ## Generate docs/openapi.yaml, the description of the REST API, from protos/
-	$(BIN)/python -m tools.openapi $(IMAGE) > $(OPENAPI)
+	$(BIN)/python -m tools.openapi $(IMAGE) > .build/openapi.yaml
+	cp .build/openapi.yaml $(OPENAPI)
 
 openapi-check: $(IMAGE) ## Check drift of docs/openapi.yaml
 	@diff <($(BIN)/python -m tools.openapi $(IMAGE)) $(OPENAPI) || { \

@@ -1,5 +1,6 @@
 """After a full life of tenants on a running stack, no secret lies anywhere in clear: files, logs, tables, histories of the engine."""
 
+import asyncio
 import base64
 import json
 import uuid
@@ -25,6 +26,7 @@ from convergence.tenant.v1 import api_key_pb2, audit_record_pb2, credential_pb2,
 from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tests.e2e.stack import Up
+from tests.gateway.rest import Rest
 from tests.rpc.pipeline_stack import configs_with
 from tests.rpc.tenant_stack import as_key
 
@@ -56,7 +58,7 @@ class Life:
     """What a tenant goes through. `secrets` are those that were used, by what they are."""
 
     def __init__(self, up: Up) -> None:
-        addresses = up.until_ready()
+        self._addresses = addresses = up.until_ready()
         self._channels = {name: grpc.aio.insecure_channel(address) for name, address in addresses.items()}
         self.tenants: Any = TenantServiceStub(self._channels["tenant_service"])
         self.pipelines: Any = PipelineServiceStub(self._channels["pipeline_service"])
@@ -102,6 +104,7 @@ class Life:
         self.keep("fourth key", made.api_key)
         await self._keep_credentials(third)
         await self._run(third)
+        await self._over_rest(third)
         await self._fail(first, second, third)
         await self.call("RevokeKey", api_key_pb2.RevokeKeyRequest(tenant_id=TENANT, key_id=made.key.key_id), third)
         await self.call("ListKeys", api_key_pb2.ListKeysRequest(tenant_id=TENANT), third)
@@ -165,6 +168,20 @@ class Life:
             watch = pipeline_pb2.WatchRunRequest(pipeline_logging_id=started.pipeline_logging_id)
             states = [state async for state in self.pipelines.WatchRun(watch, metadata=as_key(key), timeout=60)]
             assert states[-1].status == expected, states[-1]
+
+    async def _over_rest(self, key: str) -> None:
+        """The same over REST, where it succeeds and where it does not."""
+        rest = Rest(self._addresses["gateway"], key)
+        path = f"/api/v1/tenants/{TENANT}/credentials/over_rest"
+        value = self.secrets["a credential over REST"] = uuid.uuid4().hex
+        for body, status in (
+            ({"generic_token": value, "request_id": self.request_id()}, 200),
+            ({"generic_token": [value]}, 400),
+            (f'{{"generic_token": {value}', 400),
+        ):
+            assert (await asyncio.to_thread(rest, "PUT", path, body)).status == status
+        stranger = Rest(rest.address, self.keep("a key that never was, over REST", mint(TENANT).reveal()))
+        assert (await asyncio.to_thread(stranger, "GET", path.rpartition("/")[0])).status == 401
 
     async def _fail(self, first: str, second: str, third: str) -> None:
         """Calls that are refused, with keys that hold nothing, or too little."""

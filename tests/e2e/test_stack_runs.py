@@ -1,10 +1,13 @@
 """A stack that runs: what it promises about its processes. One life for all tests of this module, whatever their order."""
 
 import asyncio
+import json
 import os
 import re
+import shutil
 import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from local_stack.api_client import CHANNEL_OPTIONS, ApiClient
 from local_stack.parts import SERVICES
 from tests.e2e.stack import PARTS, Up, is_alive, is_open, is_serving
 from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +109,40 @@ def test_second_stack_on_the_same_folder_is_refused_at_once_and_harms_nothing(up
         assert f"a stack already runs on {up.state} (pid {up.process.pid})" in second.output
     assert up.pids() == before
     assert up.pid("supervisor") == up.process.pid
+
+
+def test_curl_commands_of_the_documents_work_as_they_stand(up: Up) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine: install it")
+    address = up.until_ready()["gateway"]
+    environ = {"ADMIN": (up.state / "admin_api_key").read_text(), "PATH": os.environ["PATH"]}
+
+    def curl(command: str) -> list[dict[str, Any]]:
+        command = command.replace("localhost:8080", address).replace("curl ", "curl --fail-with-body -sS -m 60 ", 1)
+        done = subprocess.run(["bash", "-c", command], env=environ, capture_output=True, text=True, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    onboard, run = [line.strip() for line in (ROOT / "docs" / "rest.md").read_text().splitlines() if "  curl " in line]
+    (onboarded,) = curl(onboard)
+    assert onboarded["message"] == "Customer acmeinc_23xv2 onboarded successfully"
+    assert (onboarded["dryrun_status"], onboarded["dataset_created"]) == ("SUCCESS", True)
+    environ["KEY"] = onboarded["api_key"]
+    (started,) = curl(run)
+    environ["RUN"] = started.pop("pipeline_logging_id")
+    assert started == {
+        "pipeline_id": "acmeinc_23xv2-gcp-cost-bill-sample-export-template",
+        "status": "PENDING",
+        "message": "Templated pipeline triggered successfully",
+        "already_running": False,
+    }
+
+    lines = [line.strip() for line in (ROOT / "README.md").read_text().splitlines() if "  curl " in line]
+    others, again, watched, rows = map(curl, lines)
+    assert others[0]["tenant_id"] == "techcorp_99zx4"
+    assert again[0]["pipeline_logging_id"] == environ["RUN"] or again[0]["status"] == "PENDING"
+    assert watched[-1]["status"] == "COMPLETE"
+    assert rows[-1]["complete"] is True
+    assert sum(len(message["rows"]) for message in rows) > 0
 
 
 def test_log_is_readable_and_every_part_s_output_is_in_a_file_of_its_own(up: Up) -> None:

@@ -46,7 +46,7 @@ def document(comments: Mapping[str, str], version: str) -> dict[str, Any]:
                 "CorrelationId": {
                     "name": "x-correlation-id",
                     "in": "header",
-                    "description": "Ties the call to the caller's logs: `[A-Za-z0-9._-]{1,64}`. Made anew where it is absent or another text.",
+                    "description": "Ties the call to the caller's logs: `[A-Za-z0-9._-]{1,64}`. Whatever else it is, it is made anew.",
                     "schema": {"type": "string"},
                 }
             },

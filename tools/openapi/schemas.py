@@ -37,6 +37,7 @@ class Schemas:
     def __init__(self, comments: Mapping[str, str]) -> None:
         self._comments = comments
         self._made: dict[str, tuple[str, Schema]] = {}
+        self._under_way: list[Descriptor] = []
 
     def components(self) -> dict[str, Schema]:
         """All schemas that were referred to, by name."""
@@ -69,6 +70,9 @@ class Schemas:
         return self._reference(enum, schema)
 
     def _referred(self, message: Descriptor, *, closed: bool, without: frozenset[str] = frozenset()) -> Schema:
+        if message in self._under_way:  # it holds messages of its own kind
+            return {"$ref": f"#/components/schemas/{_name(message)}"}
+        self._under_way.append(message)
         fields = [field for field in message.fields if field.name not in without]
         required = [field.name for field in fields if (is_required(field) if closed else not field.has_presence)]
         schema: Schema = {
@@ -84,10 +88,11 @@ class Schemas:
             if choices:
                 schema["description"] += "".join(f" {self._comments[oneof.full_name]}" for oneof in choices)
                 schema["allOf"] = [{"oneOf": [{"required": [f.name]} for f in oneof.fields]} for oneof in choices]
+        self._under_way.remove(message)
         return self._reference(message, schema)
 
     def _reference(self, described: Descriptor | EnumDescriptor, schema: Schema) -> Schema:
-        name = described.full_name.removeprefix(f"{described.file.package}.")
+        name = _name(described)
         if self._made.setdefault(name, (described.full_name, schema)) != (described.full_name, schema):
             raise ValueError(f"{described.full_name}: {name} is described in another way already")
         return {"$ref": f"#/components/schemas/{name}"}
@@ -114,6 +119,10 @@ class Schemas:
         if scalar is None:
             raise ValueError(f"{field.full_name}: it is not known how JSON writes its type")
         return dict(scalar)
+
+
+def _name(described: Descriptor | EnumDescriptor) -> str:
+    return described.full_name.removeprefix(f"{described.file.package}.")
 
 
 def is_required(field: FieldDescriptor) -> bool:
