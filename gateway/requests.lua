@@ -75,8 +75,8 @@ function Body:violation(path, description)
   end
 end
 
--- Members up to the closing brace. `shape` is a table of fields, or nil where anything may be.
-function Body:object(shape, path, depth)
+-- Members up to the closing brace: of a message, whose fields `shape` has, of a map whose values are all the field `each`, or any.
+function Body:object(shape, each, path, depth)
   local seen = {}
   if self:take("}") then
     return
@@ -90,11 +90,9 @@ function Body:object(shape, path, depth)
     if not self:take(":") then
       self:stop("is no JSON: a colon is missing")
     end
-    local field = shape
+    local field = each
     local member = path
-    if shape and shape["*"] then
-      field = shape["*"]
-    elseif shape then
+    if shape then
       field = shape[name]
       member = (path == "" and "" or path .. ".") .. name
       if field == nil then
@@ -108,7 +106,7 @@ function Body:object(shape, path, depth)
         self.repeatable = string.find(self.text, '^[ \t\r\n]*"[^"]', self.at) ~= nil
       end
     end
-    self:value(field, member, depth + 1, shape and shape["*"])
+    self:value(field, member, depth + 1, each)
   until not self:take(",")
   if not self:take("}") then
     self:stop("is no JSON: an object has no end")
@@ -127,7 +125,7 @@ function Body:array(field, path, depth)
   end
 end
 
--- A value for a field: "string", "scalar", {list = field}, {fields = shape}, or nil for anything. null leaves a field unset; `within` a
+-- A value for a field: "string", "scalar", {list = field}, {map = field}, {of = message}, or nil for anything. null leaves a field unset; `within` a
 -- list or a map it means nothing.
 function Body:value(field, path, depth, within)
   self.values = self.values + 1
@@ -142,7 +140,7 @@ function Body:value(field, path, depth, within)
       field = nil
     end
     if opening == "object" then
-      return self:object(field and field.fields, path, depth)
+      return self:object(field and field.of and SHAPES[field.of], field and field.map, path, depth)
     end
     return self:array(field and field.list, path, depth)
   end
@@ -201,7 +199,7 @@ local function check_body(text, shape)
     if not body:take("{") then
       body:stop("must be a JSON object, which it is not")
     end
-    body:object(shape, "", 1)
+    body:object(shape, nil, "", 1)
     body:blank()
     if body.at <= #text then
       body:stop("goes on after its end")

@@ -11,10 +11,26 @@ AS_STRING = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", 
 
 
 def shapes(methods: Iterable[Method]) -> str:
-    """`SHAPES`, by the full name of the request: of methods that take a body. Field names are those of the protos, in snake_case."""
-    messages = {method.request.full_name: method.request for method in methods if method.has_body}
+    """`SHAPES`: the fields of each message by its full name, of requests that have a body and of what they hold. Field names are those of
+    the protos, in snake_case. Raises ValueError for a message that JSON does not write as an object of its fields."""
+    messages: dict[str, Descriptor] = {}
+    for method in methods:
+        if method.has_body:
+            _collect(method.request, messages)
     tables = (f'  ["{name}"] = {_fields(message)},\n' for name, message in sorted(messages.items()))
     return f"local SHAPES = {{\n{''.join(tables)}}}\n"
+
+
+def _collect(message: Descriptor, messages: dict[str, Descriptor]) -> None:
+    if message.full_name in messages or message.full_name in AS_STRING:
+        return
+    if message.file.package.startswith("google."):
+        raise ValueError(f"the gateway does not know how JSON writes a {message.full_name}")
+    if not message.GetOptions().map_entry:
+        messages[message.full_name] = message
+    for field in message.fields:
+        if field.message_type is not None:
+            _collect(field.message_type, messages)
 
 
 def _fields(message: Descriptor) -> str:
@@ -24,7 +40,7 @@ def _fields(message: Descriptor) -> str:
 def _field(field: FieldDescriptor) -> str:
     message = field.message_type
     if message is not None and message.GetOptions().map_entry:
-        return f'{{ fields = {{ ["*"] = {_value(message.fields_by_name["value"])} }} }}'
+        return f"{{ map = {_value(message.fields_by_name['value'])} }}"
     return f"{{ list = {_value(field)} }}" if field.is_repeated else _value(field)
 
 
@@ -32,8 +48,4 @@ def _value(field: FieldDescriptor) -> str:
     message = field.message_type
     if message is None:
         return '"string"' if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES) else '"scalar"'
-    if message.full_name in AS_STRING:
-        return '"string"'
-    if message.file.package.startswith("google."):
-        raise ValueError(f"{field.full_name}: the gateway does not know how JSON writes a {message.full_name}")
-    return f"{{ fields = {_fields(message)} }}"
+    return '"string"' if message.full_name in AS_STRING else f'{{ of = "{message.full_name}" }}'

@@ -144,6 +144,14 @@ def test_templates_and_schemas_travel_with_the_servers_and_every_one_loads(produ
     assert set(entries.values()) == {"VALID"}
 
 
+def test_the_gateways_configuration_is_made_where_the_servers_are_installed(production: Installed) -> None:
+    servers = ("--tenant-service", "tenants.internal:50051", "--pipeline-service", "pipelines.internal:50052")
+    done = production.run("convergence-gateway-config", "--listen", "0.0.0.0:8080", *servers)
+    assert done.returncode == 0, done.stderr
+    for part in ("envoy_on_request", "RunTemplateRequest", "pipelines.internal"):
+        assert part in done.stdout
+
+
 def test_convergence_configs_dir_replaces_what_travels_with_the_servers(production: Installed, tmp_path: Path) -> None:
     configs = tmp_path / "configs"
     shutil.copytree(ROOT / "configs", configs)

@@ -30,7 +30,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 EXAMPLES = int(os.environ.get("CONVERGENCE_REST_EXAMPLES", "3"))
 """Calls of each kind, of each method, by each caller."""
 SCHEMA = schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
-OPERATIONS = {found.ok().definition.raw["operationId"]: found.ok() for found in SCHEMA.get_all_operations()}
+_FOUND: list[Any] = list(SCHEMA.get_all_operations())
+OPERATIONS = {found.ok().definition.raw["operationId"]: found.ok() for found in _FOUND}
 load_all_checks()
 NOT_CHECKED = {
     "positive_data_acceptance": "the schema has no patterns: what a tenant's id may be, for example, its description says",
@@ -59,7 +60,7 @@ async def test_no_call_ends_in_an_error_of_ours_and_every_answer_is_as_documente
     tenant_id, as_tenant = await stack.onboard()
     run = await stack.run(tenant_id, as_tenant)
     key = ADMIN.reveal() if caller == "admin" else as_tenant[0][1]
-    meaning = {
+    meaning: dict[str, list[Any]] = {
         "tenant_id": [tenant_id],
         "provider": ["gcp"],
         "domain": ["test"],
