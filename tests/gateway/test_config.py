@@ -63,9 +63,9 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 def test_a_body_that_the_gateway_could_not_check_keeps_it_from_starting() -> None:
     onboard, read = [m for m in methods() if m.descriptor.name in ("Onboard", "ReadTable")]
-    rows = dataclasses.replace(onboard, descriptor=SimpleNamespace(input_type=read.descriptor.output_type))
+    taking: Any = SimpleNamespace(input_type=read.descriptor.output_type)
     with pytest.raises(ValueError, match=r"google\.protobuf\.Struct"):
-        shapes([rows])
+        shapes([dataclasses.replace(onboard, descriptor=taking)])
 
 
 def test_calls_go_on_while_one_of_two_replicas_is_away(world: World, tmp_path: Path) -> None:
