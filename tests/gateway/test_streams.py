@@ -3,6 +3,8 @@
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from convergence.pipeline.v1.pipeline_service_pb2 import ReadTableResponse
 from convergence.pipeline.v1.run_pb2 import Run
 from tests.gateway.conftest import World
 from tests.gateway.fakes import Refused
-from tests.gateway.rest import Rest
+from tests.gateway.rest import Rest, running_gateway
+from tests.waiting import eventually
 
 WATCH = "/api/v1/pipelines/runs/1:watch"
 ROWS = "/api/v1/tenants/acme/tables/cost/rows"
@@ -102,3 +105,27 @@ def test_a_caller_who_leaves_ends_the_call(world: World) -> None:
         connection.sendall(f"GET {WATCH} HTTP/1.1\r\nhost: gateway\r\n\r\n".encode())
         assert connection.recv(1000)
     assert left.wait(30)
+
+
+def test_a_stream_may_be_silent_for_longer_than_any_other_call(world: World, tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def watch(request: Any) -> Iterator[Run]:
+        yield Run(status=Run.RUNNING)
+        assert ended.wait(30)
+        yield Run(status=Run.COMPLETE)
+
+    def get(request: Any) -> Run:
+        assert ended.wait(30)
+        return Run()
+
+    world.services.answers |= {"WatchRun": watch, "GetRun": get}
+    with (
+        running_gateway(tmp_path, world.services.replicas, stream_idle_timeout="1s") as rest,
+        ThreadPoolExecutor() as pool,
+    ):
+        watching = pool.submit(rest, "GET", WATCH)
+        eventually(lambda: world.services.calls, 30.0, "the stream is under way")
+        assert rest("GET", "/api/v1/pipelines/runs/1").status == 504
+        ended.set()
+        assert [run["status"] for run in watching.result().lines] == ["RUNNING", "COMPLETE"]
