@@ -12,8 +12,8 @@ from bench.stack import Stack, Tenant
 from convergence.pipeline.v1.pipeline_service_pb2 import GetRunRequest, ListTemplatesRequest
 
 BOUND = 1.2
-TENANTS = 4
-"""Whose keys share the calls, so that it is the server that is full and not a key that is used too often."""
+CALLS_OF_A_KEY = 500
+"""In one burst, so that it is the server that is full and not a key that is used too often."""
 BURSTS = 3
 _WARM_CALLS = 200
 _NEVER = "00000000-0000-8000-8000-000000000000"
@@ -21,7 +21,7 @@ _NEVER = "00000000-0000-8000-8000-000000000000"
 
 async def measure(stack: Stack, rounds: Rounds) -> Growth:
     """Each call asks the run engine. The bursts come one after another; memory is read when all is quiet."""
-    tenants = [await stack.onboard(f"overload_{number}") for number in range(TENANTS)]
+    tenants = [await stack.onboard(f"overload_{number}") for number in range(max(1, rounds.burst // CALLS_OF_A_KEY))]
     await _burst(stack, tenants, _WARM_CALLS)
     before = stack.resident_megabytes("pipeline_service")
     codes: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Templates that attack: each must be refused as it loads, at the line that is named, and stop no other. And one that takes any table."""
+"""Templates that attack: each must be refused as it loads, at the line that is named, and stop no other. And two that load."""
 
 from dataclasses import dataclass
 
@@ -65,5 +65,15 @@ steps:
     type: query
     sql: SELECT COUNT(*) AS number FROM {input}
     destination: {table: counted, write: replace_table}
-"""
+""",
+    "failing": """
+description: Publishes nothing, since its only check fails
+steps:
+  - id: load
+    type: query
+    sql: SELECT 1 AS number
+    destination: {table: never, write: replace_table}
+    checks:
+      - {type: row_count, min: 2}
+""",
 }

@@ -28,9 +28,9 @@ HARMLESS: Mapping[str, Mapping[str, Any]] = {
 """Fields that go before GOOD, so that a call that is allowed changes nothing that another test looks at."""
 
 
-def table(first_header: str) -> list[dict[str, str]]:
+def table(first_header: str, document: Path = DOCUMENT) -> list[dict[str, str]]:
     """The rows of the document's table that begins with this header."""
-    lines = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in DOCUMENT.read_text().splitlines()]
+    lines = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in document.read_text().splitlines()]
     start = next(number for number, cells in enumerate(lines) if cells[0] == first_header)
     rows = []
     for cells in lines[start + 2 :]:
