@@ -1,4 +1,4 @@
-"""Templates that attack: each must be refused as it loads, at the line that is named, and stop no other. And two that load."""
+"""Templates that attack: each must be refused as it loads, at the line that is named, and stop no other. And some that load."""
 
 from dataclasses import dataclass
 
@@ -65,6 +65,17 @@ steps:
     type: query
     sql: SELECT COUNT(*) AS number FROM {input}
     destination: {table: counted, write: replace_table}
+""",
+    "any_table_of_a_day": """
+description: Counts the rows of any table that the tenant may read, for a day
+parameters:
+  date: {type: date, required: true}
+  input: {type: table, required: true}
+steps:
+  - id: count
+    type: query
+    sql: SELECT DATE '{date}' AS day, COUNT(*) AS number FROM {input}
+    destination: {table: counted_by_day, write: replace_table}
 """,
     "failing": """
 description: Publishes nothing, since its only check fails
