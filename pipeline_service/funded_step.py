@@ -56,6 +56,7 @@ class FundedStep:
                 if is_cancelled_exception(failure):
                     raise
                 if ended.result is not None and ended.result.wanted:
+                    self._settle_what_is_done(ended.result.billed)
                     self._granted |= await self._funds.reserve(self._step_id, ended.result)
                     continue
                 if not ended.may_repeat or number >= self._most_attempts:
@@ -81,6 +82,12 @@ class FundedStep:
                 self._settled.discard(READS)
                 del self._granted[READS]
             elif size:
+                self._settle(purpose, size)
+
+    def _settle_what_is_done(self, billed: Billed) -> None:
+        """An attempt that wants more has seen its jobs through: what they did not bill must not keep that from it."""
+        for purpose, size in billed.bytes.items():
+            if purpose in self._granted:
                 self._settle(purpose, size)
 
     def _settle_the_rest(self) -> None:

@@ -73,7 +73,8 @@ class TenantGate:
             await self._serve()
             info = workflow.info()
             if info.get_current_history_length() >= MAX_EVENTS or info.is_continue_as_new_suggested():
-                workflow.continue_as_new(self._state())
+                state = self._state()
+                workflow.continue_as_new(state, memo={DAY_MEMO: state.day} if state.day else None)
             if await self._hears_nothing() and not self._somebody_waits:
                 await self._look()
                 if not self._slots.holders and not self._has_news:

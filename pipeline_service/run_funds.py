@@ -40,6 +40,8 @@ class RunFunds:
         self._held_of_day: dict[str, int] = {}
         self._day, self._used_on_day = "", 0
         self._version = self._told_version = 0
+        self._wishes = 0
+        self._is_closed = False
         self._telling: asyncio.Task[None] | None = None
 
     def answer(self, funding: Funding) -> None:
@@ -51,7 +53,9 @@ class RunFunds:
         """Reserve what an attempt at a step wants, by purpose, all or none: what each may bill. Waits while others may bill less than they
         have reserved. Raises BudgetExceeded, CancelledError; nothing is reserved then."""
         wanted = result.wanted
-        key = f"{step_id} wants {' '.join(sorted(wanted))}"
+        self._wishes += 1
+        # Of its own, so that the gate, which hears of several changes at once, cannot take it for one that it has granted before.
+        key = f"{step_id} wants {' '.join(sorted(wanted))} {self._wishes}"
         least, takes_all = sum(one.least for one in wanted.values()), any(one.is_open for one in wanted.values())
         try:
             granted = await self._from_own(Wish(key, least, takes_all))
@@ -84,13 +88,17 @@ class RunFunds:
         self._changed()
 
     async def report(self) -> None:
-        """Tell a gate that asks what the run has used and reserved."""
-        if self._version:
+        """Tell a gate that asks what the run has used and reserved; nothing once the run has left it, which would count twice."""
+        if self._version and not self._is_closed:
             self._changed()
-            await self.close()
+            await self._told()
 
     async def close(self) -> None:
-        """Return once the gate has been told everything."""
+        """Return once the gate has been told everything. It is told nothing any more."""
+        await self._told()
+        self._is_closed = True
+
+    async def _told(self) -> None:
         while self._telling is not None and not self._telling.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(self._telling)

@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 import pytest
 
 from common.errors import BudgetExceeded, JobAborted, Terminal
+from pipeline_service.budget_messages import DayUse
 from pipeline_service.budgets import BudgetLimits, Budgets
+from pipeline_service.gate import MAX_EVENTS
+from pipeline_service.gate_messages import Asking, GateState, Knock, Limits
 from pipeline_service.price import MINIMUM_BILLED_BYTES as LEAST
 from pipeline_service.run import RunStatus
 from pipeline_service.temporal_connection import connect
+from pipeline_service.temporal_names import LEAVE_SIGNAL, gate_id
 from tests.clock import FakeClock
 from tests.unit.pipeline_service.conftest import Lab
-from tests.unit.pipeline_service.spending import SIZE, per_day, reasons
+from tests.unit.pipeline_service.spending import PATIENCE_SECONDS, SIZE, per_day, reasons
 
 
 async def test_attempts_share_a_reservation_and_a_job_that_both_see_counts_once(lab: Lab) -> None:
@@ -166,6 +170,25 @@ async def test_a_day_that_is_used_up_refuses_new_runs_and_lets_active_ones_be_jo
         assert await budgets.left_of_day(lab.tenant_id) == SIZE, "what is reserved stays so beyond midnight"
         assert await budgets.left_of_day(uuid.uuid4().hex) == 2 * SIZE
         spending.let_go("b")
+
+
+async def test_a_gate_shows_what_was_used_before_it_from_its_first_moment_and_under_each_new_history(lab: Lab) -> None:
+    limits = Limits(30, 30, 3 * SIZE)
+    lab.limits = limits
+    today = datetime.now(UTC).date().isoformat()
+    known = DayUse(today, 3 * SIZE, used=SIZE)
+    ghost = Asking(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), datetime.now(UTC), "none")
+    spending = per_day(lab, 3 * SIZE)
+    await lab.gates.open(GateState(lab.tenant_id, limits, day=known), Knock(lab.tenant_id, LEAVE_SIGNAL, ghost))
+    assert await spending.use() == known, "before any worker has seen it"
+    gate = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
+    first = (await gate.describe()).run_id
+    async with lab.worker(), asyncio.timeout(PATIENCE_SECONDS):
+        for _ in range(10):
+            await asyncio.gather(*(gate.signal(LEAVE_SIGNAL, ghost) for _ in range(MAX_EVENTS // 10)))
+        while (await gate.describe()).run_id == first:  # noqa: ASYNC110 - the engine says when it says
+            await asyncio.sleep(0.1)
+    assert await spending.use() == known
 
 
 def _midnight_of(day: str) -> datetime:

@@ -88,3 +88,12 @@ async def test_a_query_that_would_bill_more_than_was_reserved_is_stopped_by_the_
         run = await spending.end_of(await lab.start(wanted))
     assert reasons(run) == {"BUDGET_EXCEEDED": 1}
     assert "a_publish_1" not in lab.warehouse.effects
+
+
+async def test_a_job_that_billed_nothing_keeps_nothing_from_the_checks_of_its_own_step(lab: Lab) -> None:
+    spending = per_run(lab, SIZE)
+    wanted = spending.plan("a", checked=True)
+    lab.warehouse.bills["a_stage_1"] = 0
+    async with lab.worker():
+        run = await spending.end_of(await lab.start(wanted))
+    assert reasons(run) == {"COMPLETE": 1}
