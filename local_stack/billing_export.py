@@ -5,7 +5,7 @@ https://cloud.google.com/billing/docs/how-to/export-data-bigquery-tables/standar
 
 import pyarrow as pa
 
-from common.warehouse.warehouse import Column, ColumnType, Mode
+from common.warehouse.columns import Column, ColumnType, Mode
 
 
 def _strings(*names: str) -> tuple[Column, ...]:

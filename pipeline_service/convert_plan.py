@@ -1,7 +1,7 @@
 """Plans on the wire: protobuf in, protobuf out, nothing else."""
 
 from common.rpc.times import timestamp
-from common.warehouse.warehouse import Column
+from common.warehouse.columns import Column
 from convergence.pipeline.v1 import plan_pb2, run_pb2
 from pipeline_service.convert import decimal_text
 from pipeline_service.estimates import StepEstimate

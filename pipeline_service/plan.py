@@ -21,7 +21,9 @@ from common.templates.resolved import (
     StepType,
     Write,
 )
-from common.warehouse.warehouse import Column, ColumnType, CsvOptions, LoadFormat, Parameter, Statement
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.file_formats import CsvOptions, LoadFormat
+from common.warehouse.warehouse import Parameter, Statement
 from pipeline_service.run import Run, RunHeader, RunState, Step
 from pipeline_service.run_id import exclusive_workflow_id_for
 from pipeline_service.typed_text import from_text, to_text

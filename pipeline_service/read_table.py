@@ -8,7 +8,8 @@ from common.errors import ObjectNotFound, TableNotAllowed, TableNotFound, Violat
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
-from common.warehouse.warehouse import Column, Row, Statement, Table, TableRef, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Row, Statement, Table, TableRef, Warehouse
 from pipeline_service.days import days_between
 
 DEFAULT_PAGE_SIZE = 500

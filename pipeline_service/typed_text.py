@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
-from common.warehouse.warehouse import ColumnType, Value
+from common.warehouse.columns import ColumnType
+from common.warehouse.warehouse import Value
 
 
 def to_text(value: Value) -> str | None:

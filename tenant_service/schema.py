@@ -10,7 +10,8 @@ import structlog
 
 from common.errors import ObjectExists, PreconditionLost, TenantSchemaConflict
 from common.tenants.tenant import SCHEMA, TenantRecord, schema_version_of
-from common.warehouse.warehouse import Column, TableRef, TableSpec, Warehouse, same_columns
+from common.warehouse.columns import Column, same_columns
+from common.warehouse.warehouse import TableRef, TableSpec, Warehouse
 
 _log = structlog.get_logger(__name__)
 

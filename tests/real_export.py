@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from common.warehouse.warehouse import Column
+from common.warehouse.columns import Column
 from local_stack.billing_export import COLUMNS
 
 DAYS = tuple(date(2020, 11, day) for day in (8, 9, 10, 11))

@@ -14,7 +14,8 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from common.templates.grammar import parse_select
-from common.warehouse.warehouse import Column, ColumnType, Parameter, Value
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.warehouse import Parameter, Value
 
 Kind = Literal["text", "number", "boolean", "day or time"]
 

@@ -7,7 +7,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from common.templates.scalars import ColumnName
 from common.templates.strict import Strict
-from common.warehouse.warehouse import Column, ColumnType, CsvOptions
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.file_formats import CsvOptions
 
 MAX_COLUMNS = 1000
 MAX_DEPTH = 15

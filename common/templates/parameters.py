@@ -13,7 +13,8 @@ from typing import Literal
 
 from common.day import parse_day
 from common.templates.tables import may_read
-from common.warehouse.warehouse import ColumnType, TableRef, Value
+from common.warehouse.columns import ColumnType
+from common.warehouse.warehouse import TableRef, Value
 
 ParameterType = Literal[
     "date", "datetime", "integer", "number", "string", "enum", "boolean", "table", "identifier", "json"

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from common.warehouse.warehouse import Column, CsvOptions, LoadFormat, Statement, TableRef
+from common.warehouse.columns import Column
+from common.warehouse.file_formats import CsvOptions, LoadFormat
+from common.warehouse.warehouse import Statement, TableRef
 
 Severity = Literal["error", "warn"]
 OnFailure = Literal["stop", "continue"]

@@ -19,8 +19,10 @@ from common.templates.resolved import (
 from common.templates.tables import Reads, TableRefused, analyse, analyse_condition, analyse_scalar
 from common.templates.template import DqStep, LoadStep, Partition, PublishingStep, QueryStep, Step, TemplateFile
 from common.templates.yaml_source import Path
+from common.warehouse.columns import Column
+from common.warehouse.file_formats import CsvOptions
 from common.warehouse.merging import KEY_TYPES
-from common.warehouse.warehouse import Column, CsvOptions, Parameter, Statement, TableRef
+from common.warehouse.warehouse import Parameter, Statement, TableRef
 
 
 class DoesNotCompile(ValueError):

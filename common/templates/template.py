@@ -17,7 +17,7 @@ from common.templates.parameter_spec import ParameterSpec
 from common.templates.resolved import OnFailure, Write
 from common.templates.scalars import Bytes, ColumnName, CredentialName, Duration, StepId, TableName
 from common.templates.strict import Strict
-from common.warehouse.warehouse import LoadFormat
+from common.warehouse.file_formats import LoadFormat
 
 
 class Partition(Strict):

@@ -19,9 +19,9 @@ from common.warehouse.bigquery_merge import BigQueryMerge
 from common.warehouse.bigquery_replace import BigQueryReplacement
 from common.warehouse.bigquery_rows import BigQueryRows, all_rows
 from common.warehouse.bigquery_types import new_table, reference, schema_field, spec
+from common.warehouse.columns import Column
 from common.warehouse.estimate import Estimate
 from common.warehouse.warehouse import (
-    Column,
     Dataset,
     Job,
     JobResult,

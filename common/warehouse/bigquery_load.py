@@ -6,7 +6,8 @@ https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoa
 from typing import Any
 
 from common.warehouse.bigquery_types import field_resource
-from common.warehouse.warehouse import LoadFormat, LoadJob
+from common.warehouse.file_formats import LoadFormat
+from common.warehouse.warehouse import LoadJob
 
 _FORMATS: dict[LoadFormat, str] = {"csv": "CSV", "ndjson": "NEWLINE_DELIMITED_JSON", "parquet": "PARQUET"}
 

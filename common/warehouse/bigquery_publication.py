@@ -8,7 +8,8 @@ from common.errors import ObjectExists, ObjectNotFound, Terminal
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import BigQueryJobs
 from common.warehouse.bigquery_types import new_table, quoted, reference, spec
-from common.warehouse.warehouse import MergeJob, ReplaceJob, TableRef, TableSpec, same_columns
+from common.warehouse.columns import same_columns
+from common.warehouse.warehouse import MergeJob, ReplaceJob, TableRef, TableSpec
 
 
 class BigQueryPublication:

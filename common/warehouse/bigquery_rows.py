@@ -7,7 +7,8 @@ from google.cloud import bigquery
 
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_types import as_text, column
-from common.warehouse.warehouse import Column, Row
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Row
 
 
 class BigQueryRows:

@@ -12,7 +12,8 @@ from typing import Any, get_args
 from google.cloud import bigquery
 
 from common.errors import Terminal
-from common.warehouse.warehouse import Column, ColumnType, Mode, Parameter, TableRef, TableSpec, Value
+from common.warehouse.columns import Column, ColumnType, Mode
+from common.warehouse.warehouse import Parameter, TableRef, TableSpec, Value
 
 _STANDARD_NAMES: Mapping[str, ColumnType] = {
     "INTEGER": "INT64",

@@ -12,11 +12,11 @@ from common.errors import Transient
 from common.secret import Secret
 from common.settings import is_loopback
 from common.warehouse import local_wire as wire
+from common.warehouse.columns import Column
 from common.warehouse.estimate import Estimate
 from common.warehouse.local_flight import FlightConnection
 from common.warehouse.local_rows import LocalRows, all_rows
 from common.warehouse.warehouse import (
-    Column,
     Dataset,
     Job,
     JobResult,

@@ -7,9 +7,10 @@ import pyarrow as pa
 from pyarrow import flight
 
 from common.errors import Terminal
+from common.warehouse.columns import Column
 from common.warehouse.local_flight import translated
 from common.warehouse.local_wire import HEAD_KEY, StreamHead, decode
-from common.warehouse.warehouse import Column, Row
+from common.warehouse.warehouse import Row
 
 InThread = Callable[..., Awaitable[Any]]
 

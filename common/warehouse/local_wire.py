@@ -25,8 +25,8 @@ from common.errors import (
     Transient,
     WarehouseError,
 )
+from common.warehouse.columns import Column
 from common.warehouse.warehouse import (
-    Column,
     LoadJob,
     MergeJob,
     Parameter,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from common.errors import Terminal
-from common.warehouse.warehouse import ColumnType, TableSpec
+from common.warehouse.columns import ColumnType
+from common.warehouse.warehouse import TableSpec
 
 KEY_TYPES: frozenset[ColumnType] = frozenset(
     {"STRING", "BYTES", "INT64", "NUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP"}

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.warehouse.warehouse import Column, ColumnType, Mode, TableSpec
+from common.warehouse.columns import Column, ColumnType, Mode
+from common.warehouse.warehouse import TableSpec
 
 
 class _Strict(BaseModel):

@@ -8,14 +8,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Protocol
 
+from common.warehouse.columns import Column, ColumnType
 from common.warehouse.estimate import Estimate
+from common.warehouse.file_formats import CsvOptions, LoadFormat
 
-ColumnType = Literal[
-    "STRING", "BYTES", "INT64", "FLOAT64", "NUMERIC", "BOOL", "DATE", "DATETIME", "TIMESTAMP", "JSON", "RECORD"
-]
-Mode = Literal["NULLABLE", "REQUIRED", "REPEATED"]
 Value = str | bytes | int | float | Decimal | bool | date | datetime | None
 """A scalar as Python sees it. NUMERIC is Decimal, TIMESTAMP an aware datetime in UTC, JSON its text."""
 Row = Mapping[str, "Value | Sequence[object] | Mapping[str, object]"]
@@ -42,26 +40,6 @@ class TableRef:
         if len(parts) == 3 and all(parts):
             return cls(project=parts[0], dataset=parts[1], table=parts[2])
         raise ValueError("expected dataset.table or project.dataset.table")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column; `fields` only for a RECORD."""
-
-    name: str
-    type: ColumnType
-    mode: Mode = "NULLABLE"
-    fields: tuple["Column", ...] = ()
-    description: str = ""
-
-
-def same_columns(left: Sequence[Column], right: Sequence[Column]) -> bool:
-    """Whether two tables hold the same columns: names and types all the way down. Order and NULLABLE or REQUIRED do not count."""
-
-    def shape(columns: Sequence[Column]) -> dict[str, object]:
-        return {col.name.lower(): (col.type, col.mode == "REPEATED", shape(col.fields)) for col in columns}
-
-    return shape(left) == shape(right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +152,6 @@ class MergeJob:
     timeout_seconds: float = 600.0
 
 
-LoadFormat = Literal["csv", "ndjson", "parquet"]
-
-
-@dataclass(frozen=True, slots=True)
-class CsvOptions:
-    """How a CSV file is written, in the words of BigQuery's load job. Fields are quoted by `"`, which may hold line ends and, doubled, a
-    quote. `null_marker`, unquoted, is NULL; where it is not empty, an empty field is an empty text, and malformed for other types."""
-
-    delimiter: str = ","
-    skip_leading_rows: int = 0
-    null_marker: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadJob:
     """Read files into `destination`, in place of what is there: all rows of all files, or none.
@@ -202,7 +167,7 @@ class LoadJob:
     format: LoadFormat
     columns: tuple[Column, ...]
     destination: Destination
-    csv: CsvOptions = CsvOptions()
+    csv: CsvOptions = field(default_factory=CsvOptions)
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float = 600.0
 

@@ -15,8 +15,9 @@ import duckdb
 
 from common.clock import Clock
 from common.errors import ObjectExists, ObjectNotFound, PreconditionLost, Terminal, WarehouseError
+from common.warehouse.columns import Column
 from common.warehouse.local_wire import decode, encode
-from common.warehouse.warehouse import Column, Dataset, Table, TableRef, TableSpec
+from common.warehouse.warehouse import Dataset, Table, TableRef, TableSpec
 from local_stack.warehouse.column_types import duckdb_type, quote
 from local_stack.warehouse.database import METADATA, Database, translated
 

@@ -12,7 +12,7 @@ from typing import Any
 from duckdb.sqltypes import DuckDBPyType
 
 from common.errors import Terminal
-from common.warehouse.warehouse import Column, ColumnType
+from common.warehouse.columns import Column, ColumnType
 
 DUCKDB: dict[ColumnType, str] = {
     "STRING": "VARCHAR",

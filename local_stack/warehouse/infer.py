@@ -8,7 +8,8 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
-from common.warehouse.warehouse import Column, Parameter, TableRef
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Parameter, TableRef
 
 Schema = Mapping[TableRef, Sequence[Column]]
 _MARK = "place"

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import ObjectNotFound, Terminal
-from common.warehouse.warehouse import Column, ColumnType, Statement, TableRef
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.warehouse import Statement, TableRef
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.transpile import Translation, tables_of, transpile
 

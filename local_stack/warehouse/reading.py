@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from common.errors import Terminal, WarehouseError
-from common.warehouse.warehouse import Column, ColumnType
+from common.warehouse.columns import Column, ColumnType
 from local_stack.warehouse.column_types import column_of
 from local_stack.warehouse.database import Database, masked, translated
 from local_stack.warehouse.stop import Stop

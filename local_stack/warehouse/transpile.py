@@ -19,7 +19,8 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 
 from common.errors import ObjectNotFound, Terminal
 from common.templates.keywords import is_bare_keyword
-from common.warehouse.warehouse import Column, Parameter, Statement, TableRef, Value
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Parameter, Statement, TableRef, Value
 from local_stack.warehouse.column_types import DUCKDB
 from local_stack.warehouse.duckdb_sql import refuse
 from local_stack.warehouse.functions import FUNCTIONS

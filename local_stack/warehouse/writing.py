@@ -8,10 +8,10 @@ import duckdb
 import pyarrow as pa
 
 from common.errors import ObjectNotFound, Terminal
+from common.warehouse.columns import Column, same_columns
 from common.warehouse.local_wire import Upload
 from common.warehouse.merging import require_keys, require_one_row_per_key
 from common.warehouse.warehouse import (
-    Column,
     Destination,
     Job,
     JobResult,
@@ -21,7 +21,6 @@ from common.warehouse.warehouse import (
     ReplaceJob,
     TableRef,
     TableSpec,
-    same_columns,
 )
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.column_types import column_of, quote

@@ -8,7 +8,8 @@ import pytest
 from common.clock import SystemClock
 from common.errors import JobAborted, ObjectNotFound, Terminal, Transient
 from common.warehouse.attempts import run_once
-from common.warehouse.warehouse import Column, Job, JobResult, QueryJob, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Job, JobResult, QueryJob, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import SLOW, WAIT_SECONDS, new_id
 from tests.warehouses import Connect
 

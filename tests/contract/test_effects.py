@@ -8,8 +8,9 @@ import pytest
 
 from common.clock import SystemClock
 from common.errors import JobAborted, Terminal
+from common.warehouse.columns import Column
 from common.warehouse.effects import Effects
-from common.warehouse.warehouse import Column, JobResult, Parameter, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.warehouse import JobResult, Parameter, Statement, TableRef, TableSpec, Warehouse
 
 
 class Waiting:

@@ -9,9 +9,9 @@ import pytest
 
 from common.errors import JobAborted, Transient
 from common.secret import Secret
+from common.warehouse.columns import Column
 from common.warehouse.local import LocalWarehouse
 from common.warehouse.warehouse import (
-    Column,
     Dataset,
     MergeJob,
     QueryJob,

@@ -6,8 +6,9 @@ import pytest
 
 from common.clock import SystemClock
 from common.errors import ObjectNotFound, Terminal
+from common.warehouse.columns import Column
 from common.warehouse.effects import Effects
-from common.warehouse.warehouse import Column, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.warehouse import Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import execute, new_id, select
 from tests.warehouses import Connect
 

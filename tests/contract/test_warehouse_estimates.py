@@ -3,8 +3,9 @@
 import pytest
 
 from common.errors import Terminal
+from common.warehouse.columns import Column
 from common.warehouse.estimate import Estimate
-from common.warehouse.warehouse import Column, Parameter, QueryJob, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.warehouse import Parameter, QueryJob, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import execute, finish, new_id, select
 
 SPEC = TableSpec(columns=(Column("id", "INT64"), Column("day", "DATE")))

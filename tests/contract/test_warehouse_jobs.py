@@ -7,16 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient
-from common.warehouse.warehouse import (
-    Column,
-    Destination,
-    JobResult,
-    QueryJob,
-    Statement,
-    TableRef,
-    TableSpec,
-    Warehouse,
-)
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Destination, JobResult, QueryJob, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import SLOW, WAIT_SECONDS, execute, finish, new_id
 from tests.warehouses import Connect
 

@@ -2,7 +2,7 @@
 
 import io
 import os
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,24 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from common.errors import ObjectExists, ObjectNotFound, Terminal
-from common.warehouse.warehouse import (
-    Column,
-    CsvOptions,
-    Destination,
-    JobResult,
-    LoadFormat,
-    LoadJob,
-    ReplaceJob,
-    Row,
-    TableRef,
-    Warehouse,
-)
-from tests.contract.work import WAIT_SECONDS, finish, new_id, select
+from common.warehouse.columns import Column
+from common.warehouse.file_formats import CsvOptions
+from common.warehouse.warehouse import Destination, LoadJob, Row, TableRef, Warehouse
+from tests.contract.loads import COST, GOOD, loaded, loading, refused
+from tests.contract.work import new_id
 from tests.warehouses import Place
 
-COST = (Column("day", "DATE"), Column("service", "STRING"), Column("cost", "NUMERIC"))
-HEADER = CsvOptions(skip_leading_rows=1)
 EVERY_TYPE = (
     Column("s", "STRING"),
     Column("b", "BYTES"),
@@ -52,36 +41,6 @@ EVERY_VALUE: Row = {
     "ts": datetime(2025, 11, 15, 4, 30, 0, 1, tzinfo=UTC),
     "j": '{"a":[1,0.5,null]}',
 }
-
-
-def loading(
-    dataset: str,
-    uri: str,
-    columns: tuple[Column, ...] = COST,
-    kind: LoadFormat = "csv",
-    *,
-    csv: CsvOptions = HEADER,
-    **destination: Any,
-) -> LoadJob:
-    into = Destination(TableRef(dataset, "loaded"), **destination)
-    return LoadJob(new_id("load"), uri, kind, columns, into, csv)
-
-
-async def loaded(warehouse: Warehouse, job: LoadJob) -> list[Row]:
-    """The rows that a job loads, in no order."""
-    result = await finish(warehouse, job)
-    rows = list(await warehouse.list_rows(job.destination.table))
-    assert result == JobResult(job.job_id, len(rows), bytes_processed=0, bytes_billed=0)
-    return rows
-
-
-async def refused(warehouse: Warehouse, job: LoadJob) -> Terminal:
-    """How a job fails, which leaves no table."""
-    with pytest.raises(Terminal) as caught:
-        await finish(warehouse, job)
-    with pytest.raises(ObjectNotFound):
-        await warehouse.get_table(job.destination.table)
-    return caught.value
 
 
 async def test_csv_rows_come_in_the_declared_types(warehouse: Warehouse, dataset: str, place: Place) -> None:
@@ -184,7 +143,6 @@ async def test_a_parquet_file_that_is_not_as_the_columns_say_loads_nothing(
     assert error.reason == "LOAD_FAILED"
 
 
-GOOD = "day,service,cost\n2025-11-15,compute,1.5\n"
 BAD_CSV = {
     "no-number": "2025-11-15,compute,secret",
     "too-many-digits": "2025-11-15,compute,0.1234567891",
@@ -293,48 +251,3 @@ async def test_without_a_file_the_job_says_so(warehouse: Warehouse, dataset: str
     os.mkfifo(place.folder / "pipe")
     error = await refused(warehouse, loading(dataset, f"{place.uri}/{path}"))
     assert error.reason == "SOURCE_FILES_MISSING"
-
-
-async def test_a_load_takes_the_place_of_what_was_there_and_is_published_like_a_query(
-    warehouse: Warehouse, dataset: str, place: Place
-) -> None:
-    expire_time = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
-    options: dict[str, Any] = {"partition_column": "day", "clustering": ("service",), "expire_time": expire_time}
-    await finish(warehouse, loading(dataset, place.write("old.csv", GOOD), **options))
-    await loaded(warehouse, loading(dataset, place.write("new.csv", GOOD.replace("1.5", "2.5")), **options))
-    stage = await warehouse.get_table(TableRef(dataset, "loaded"))
-    assert (stage.spec.partition_column, stage.spec.clustering, stage.expire_time) == ("day", ("service",), expire_time)
-    published = TableRef(dataset, "cost")
-    job = ReplaceJob(new_id(), stage.ref, published, date(2025, 11, 15))
-    assert (await finish(warehouse, job)).rows == 1
-    (row,) = await select(warehouse, f"SELECT * FROM `{published}`")
-    assert row["cost"] == Decimal("2.5")
-
-
-async def test_a_load_runs_once_under_its_id(warehouse: Warehouse, dataset: str, place: Place) -> None:
-    job = loading(dataset, place.write("a.csv", GOOD))
-    first = await finish(warehouse, job)
-    place.write("a.csv", GOOD + "2025-11-15,storage,2\n")
-    with pytest.raises(ObjectExists):
-        await warehouse.submit(job)
-    assert await warehouse.wait(job.job_id, timeout_seconds=WAIT_SECONDS) == first
-    assert len(await warehouse.list_rows(job.destination.table)) == 1
-
-
-async def test_a_load_that_is_cancelled_before_it_reads_changes_nothing(
-    warehouse: Warehouse, dataset: str, place: Place
-) -> None:
-    job = loading(dataset, place.write("many.csv", "2025-11-15,compute,1.5\n" * 400_000), csv=CsvOptions())
-    await warehouse.submit(job)
-    await warehouse.cancel(job.job_id)
-    with pytest.raises(Terminal):
-        await warehouse.wait(job.job_id, timeout_seconds=WAIT_SECONDS)
-    with pytest.raises(ObjectNotFound):
-        await warehouse.get_table(job.destination.table)
-
-
-async def test_a_load_that_takes_longer_than_its_timeout_ends(warehouse: Warehouse, dataset: str, place: Place) -> None:
-    table = TableRef(dataset, "loaded")
-    uri = place.write("many.csv", "2025-11-15,compute,1.5\n" * 1_000_000)
-    job = LoadJob(new_id(), uri, "csv", COST, Destination(table), timeout_seconds=1)
-    assert (await refused(warehouse, job)).reason == "STEP_TIMEOUT"

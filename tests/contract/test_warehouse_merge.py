@@ -9,7 +9,8 @@ import pytest
 from common.clock import SystemClock
 from common.errors import ObjectExists, ObjectNotFound, Terminal
 from common.warehouse.attempts import run_once
-from common.warehouse.warehouse import Column, Destination, MergeJob, QueryJob, Row, Statement, TableRef, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Destination, MergeJob, QueryJob, Row, Statement, TableRef, Warehouse
 from tests.contract.work import finish, new_id, select
 
 ONE_AND_TWO = "SELECT 1 AS id, 'a' AS name UNION ALL SELECT 2, 'b'"

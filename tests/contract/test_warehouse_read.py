@@ -3,7 +3,8 @@
 import pytest
 
 from common.errors import Terminal, WarehouseError
-from common.warehouse.warehouse import Column, Parameter, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Parameter, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import SLOW, execute, select
 
 NUMBERS = "SELECT n FROM UNNEST(GENERATE_ARRAY(1, @last)) AS n ORDER BY n"

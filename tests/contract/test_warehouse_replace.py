@@ -8,7 +8,8 @@ import pytest
 from common.clock import SystemClock
 from common.errors import ObjectExists, ObjectNotFound, Terminal
 from common.warehouse.attempts import run_once
-from common.warehouse.warehouse import Column, Destination, Parameter, QueryJob, Statement, TableRef, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Destination, Parameter, QueryJob, Statement, TableRef, Warehouse
 from tests.contract.work import Costs, finish, new_id, select
 
 DAY, NEXT_DAY = date(2025, 11, 15), date(2025, 11, 16)

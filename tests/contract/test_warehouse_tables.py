@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from common.errors import ObjectExists, ObjectNotFound
-from common.warehouse.warehouse import Column, Destination, QueryJob, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Destination, QueryJob, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import execute, finish, new_id
 from tests.stubs.bigquery import LOCATION
 

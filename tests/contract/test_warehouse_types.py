@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from common.warehouse.warehouse import Column, ColumnType, Parameter, TableRef, TableSpec, Value, Warehouse
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.warehouse import Parameter, TableRef, TableSpec, Value, Warehouse
 from tests.contract.work import execute, select, select_columns
 
 VALUES: list[tuple[ColumnType, Value]] = [

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from common.errors import ObjectNotFound, Terminal
-from common.warehouse.warehouse import Column, MergeJob, ReplaceJob, Statement, TableRef, TableSpec, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import MergeJob, ReplaceJob, Statement, TableRef, TableSpec, Warehouse
 from tests.contract.work import execute, finish, new_id, select
 
 SPEC = TableSpec((Column("id", "INT64"), Column("name", "STRING"), Column("cost", "NUMERIC")))

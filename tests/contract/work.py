@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from common.warehouse.columns import Column
 from common.warehouse.warehouse import (
-    Column,
     Destination,
     Job,
     JobResult,

@@ -11,7 +11,8 @@ import structlog
 
 from common.errors import Terminal
 from common.tenants.tenant import SCHEMA
-from common.warehouse.warehouse import Column, TableRef, Warehouse
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2 as reasons
 from convergence.tenant.v1 import maintenance_pb2 as pb2
 from convergence.tenant.v1 import tenant_pb2

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.warehouse.warehouse import Column, ColumnType, same_columns
+from common.warehouse.columns import Column, ColumnType, same_columns
 from local_stack.warehouse.files.folders import SourceFile
 from local_stack.warehouse.files.refused import FileRefused
 

@@ -9,7 +9,8 @@ from typing import Any, TextIO
 
 import pyarrow as pa
 
-from common.warehouse.warehouse import Column, LoadJob
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import LoadJob
 from local_stack.warehouse.files.csv_rows import LONGEST_ROW, Fields, csv_rows
 from local_stack.warehouse.files.folders import Folders, SourceFile
 from local_stack.warehouse.files.parquet_rows import parquet_batches, parquet_columns

@@ -13,7 +13,8 @@ from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from typing import Any
 
-from common.warehouse.warehouse import Column, ColumnType, Value
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.warehouse import Value
 from local_stack.warehouse.files.refused import Malformed
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import duckdb
 
 from common.errors import WarehouseError
-from common.warehouse.warehouse import Column, Statement, TableRef
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Statement, TableRef
 from local_stack.warehouse.transpile import transpile
 from tests.stubs.bigquery import cells
 from tests.stubs.bigquery.answers import ApiError

@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from common.warehouse.warehouse import Column, ColumnType, Parameter, Value
+from common.warehouse.columns import Column, ColumnType
+from common.warehouse.warehouse import Parameter, Value
 
 ANSWERED: Mapping[ColumnType, str] = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
 ACCEPTED: Mapping[str, ColumnType] = {name: column_type for column_type, name in ANSWERED.items()}

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import duckdb
 
-from common.warehouse.warehouse import Column, TableRef
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import TableRef
 from local_stack.warehouse.column_types import column_of, duckdb_type, quote
 from local_stack.warehouse.files.reading import FileRows
 from local_stack.warehouse.transpile import Translation

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import Terminal
-from common.warehouse.warehouse import Column, CsvOptions, Destination, LoadFormat, LoadJob, TableRef
+from common.warehouse.columns import Column
+from common.warehouse.file_formats import CsvOptions, LoadFormat
+from common.warehouse.warehouse import Destination, LoadJob, TableRef
 from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.files.reading import FileRows
 from local_stack.warehouse.files.refused import FileRefused

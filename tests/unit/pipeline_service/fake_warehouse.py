@@ -8,9 +8,9 @@ from datetime import date
 from typing import Any
 
 from common.errors import ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
+from common.warehouse.columns import Column
 from common.warehouse.estimate import Estimate
 from common.warehouse.warehouse import (
-    Column,
     Job,
     JobResult,
     LoadJob,

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from google.protobuf.json_format import MessageToDict
 
-from common.warehouse.warehouse import Column, Row
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Row
 from pipeline_service.convert import MAX_MESSAGE_BYTES, rows_to_proto
 from pipeline_service.read_table import TablePage
 

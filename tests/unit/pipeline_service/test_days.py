@@ -2,7 +2,8 @@
 
 from datetime import date
 
-from common.warehouse.warehouse import Column, TableSpec
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import TableSpec
 from pipeline_service.days import days_between
 
 DAYS = TableSpec((Column("day", "DATE"),), "day")

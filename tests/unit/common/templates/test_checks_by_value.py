@@ -15,7 +15,8 @@ from common.templates.check_specs import AcceptedValues, Check, Expression, Rang
 from common.templates.checks import compile_check
 from common.templates.resolved import ResolvedCheck, ResolvedStatement
 from common.templates.tables import analyse
-from common.warehouse.warehouse import ColumnType, Parameter, Statement, Value
+from common.warehouse.columns import ColumnType
+from common.warehouse.warehouse import Parameter, Statement, Value
 from tests.unit.common.templates.duck import Duck
 
 NUMERICS = st.decimals(Decimal("-1e12"), Decimal("1e12"), places=9)

@@ -15,7 +15,8 @@ from common.templates.parameters import ParameterType
 from common.templates.resolve import resolve, resolve_template
 from common.templates.resolved import ResolvedLoad, ResolvedTemplate
 from common.templates.template import Template, TemplateName
-from common.warehouse.warehouse import Column, CsvOptions
+from common.warehouse.columns import Column
+from common.warehouse.file_formats import CsvOptions
 from tests.unit.common.templates.conftest import Load
 from tests.unit.common.templates.test_injection import HOSTILE
 from tests.unit.common.templates.test_load import problems

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from common.digest import short_digest
-from common.warehouse.warehouse import Column, TableSpec
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import TableSpec
 from tests.rpc.earlier_release import NOW, tables_of_version_1
 
 DIGESTS = {

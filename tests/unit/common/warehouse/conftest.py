@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from common.warehouse.bigquery import BigQueryWarehouse
-from common.warehouse.warehouse import Column, TableRef, TableSpec
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import TableRef, TableSpec
 from tests.stubs.bigquery import LOCATION, BigQueryStub, connect
 
 DATASET = "acme"

@@ -12,9 +12,10 @@ import pytest
 
 from common.clock import SystemClock
 from common.secret import Secret
+from common.warehouse.columns import Column
 from common.warehouse.local import LocalWarehouse
 from common.warehouse.local_wire import Read
-from common.warehouse.warehouse import Column, Job, JobResult, Parameter, QueryJob, Statement, TableRef, TableSpec
+from common.warehouse.warehouse import Job, JobResult, Parameter, QueryJob, Statement, TableRef, TableSpec
 from local_stack.warehouse.engine import Engine
 from local_stack.warehouse.server import WarehouseServer
 

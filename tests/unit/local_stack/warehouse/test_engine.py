@@ -11,9 +11,9 @@ import pytest
 
 from common.clock import SystemClock
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, PreconditionLost, Terminal
+from common.warehouse.columns import Column
 from common.warehouse.local_wire import Upload
 from common.warehouse.warehouse import (
-    Column,
     Destination,
     JobResult,
     Parameter,

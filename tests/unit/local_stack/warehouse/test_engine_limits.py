@@ -5,8 +5,9 @@ import threading
 import pytest
 
 from common.errors import Terminal, WarehouseError
+from common.warehouse.columns import Column
 from common.warehouse.local_wire import Read, Upload
-from common.warehouse.warehouse import Column, QueryJob, Statement, TableRef, TableSpec
+from common.warehouse.warehouse import QueryJob, Statement, TableRef, TableSpec
 from local_stack.warehouse.engine import Engine
 from tests.unit.local_stack.warehouse.conftest import done, insert, numbers, read, rows
 

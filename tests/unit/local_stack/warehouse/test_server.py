@@ -17,9 +17,10 @@ import pytest
 
 from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal, Transient
 from common.secret import Secret
+from common.warehouse.columns import Column, ColumnType
 from common.warehouse.local import LocalWarehouse
 from common.warehouse.local_wire import Upload
-from common.warehouse.warehouse import Column, ColumnType, Parameter, QueryJob, Statement, TableRef, TableSpec, Value
+from common.warehouse.warehouse import Parameter, QueryJob, Statement, TableRef, TableSpec, Value
 from local_stack.warehouse.engine import Engine
 from local_stack.warehouse.stop import WATCHER
 from local_stack.warehouse.upload import upload

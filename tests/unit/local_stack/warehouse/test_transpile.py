@@ -12,7 +12,8 @@ import sqlglot
 from sqlglot import exp
 
 from common.errors import ObjectNotFound, Terminal
-from common.warehouse.warehouse import Column, Parameter, Statement, TableRef
+from common.warehouse.columns import Column
+from common.warehouse.warehouse import Parameter, Statement, TableRef
 from local_stack.warehouse.functions import FUNCTIONS
 from local_stack.warehouse.transpile import transpile
 from tests.unit.local_stack.warehouse.googlesql_cases import EXPRESSIONS, JAN, QUERIES, REFUSED, D, T
