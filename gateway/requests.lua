@@ -125,8 +125,8 @@ function Body:array(field, path, depth)
   end
 end
 
--- A value for a field: "string", "scalar", {list = field}, {map = field}, {of = message}, or nil for anything. null leaves a field unset; `within` a
--- list or a map it means nothing.
+-- A value for a field: "string", "scalar", {list = field}, {map = field}, {of = message}, or nil for anything. null leaves a field unset;
+-- `within` a list or a map it means nothing.
 function Body:value(field, path, depth, within)
   self.values = self.values + 1
   if depth > MAX_DEPTH or self.values > MAX_VALUES then

@@ -69,6 +69,7 @@ def test_a_body_arrives_whatever_is_said_of_its_type(world: World) -> None:
         ('{"parameters": {"a": 5}}', "parameters: must be a string"),
         ('{"parameters": {"a": {}}}', "parameters: must be a string"),
         ('{"parameters": {"a": null}}', "parameters: must be a string"),
+        ('{"parameters": {"a": "1", "a": "2"}}', "parameters"),
         ('{"date": "\\q"}', "has an escape that JSON does not know at byte 10"),
         ('{"tenant_id": "other"}', "conflicting"),
         ('{"x": ' + "[" * 100_000, "is nested too deeply"),
