@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from common.errors import TemplateInvalid
+from common.errors import RunNotFound, TemplateInvalid
 from common.templates.template import Template
 from common.templates.yaml_source import DoesNotLoad
 from pipeline_service.backfill_messages import BackfillRef
@@ -78,7 +78,10 @@ class BackfillDays:
         return self._planner.bounded(replace(plan, header=whose))
 
     async def _going_on(self, tenant_id: str, failed_run: str) -> Plan | None:
-        located = await self._get_run.find(tenant_id, failed_run)
+        try:
+            located = await self._get_run.find(tenant_id, failed_run)
+        except RunNotFound:  # ended by hand before it was recorded, and long ago
+            return None
         ended = located.run.state.status in (RunStatus.FAILED, RunStatus.CANCELLED)
         return await plan_going_on(self._engine, located.execution) if ended and located.execution else None
 

@@ -123,7 +123,7 @@ def load_error(error_result: Mapping[str, Any], errors: Sequence[Mapping[str, An
     reason = str(error_result.get("reason", ""))
     verdict = VERDICTS.get(reason, _UNKNOWN)
     if verdict.transient:
-        return JobAborted(verdict.message)
+        return JobAborted(verdict.message, lasts=verdict.lasts)
     metadata = {"bigquery_reason": reason} if reason else {}
     if verdict is _REFUSED:
         return Terminal("The warehouse denied the job access to the files or the table", metadata=metadata)

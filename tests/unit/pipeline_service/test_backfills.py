@@ -239,6 +239,15 @@ async def test_a_run_that_was_started_and_never_told_of_is_cancelled_with_the_ba
         assert run.run.header.backfill_of == started.pipeline_logging_id
 
 
+async def test_a_day_whose_last_run_is_nowhere_any_more_is_run_from_its_beginning(lab: Lab, days: Days) -> None:
+    plan = days.plan("2025-11-01")
+    forgotten = Day(FIRST, pipeline_logging_id="00000000-0000-8000-8000-000000000001")
+    plan = replace(plan, backfill=plan.backfill.with_day(forgotten))
+    async with lab.worker():
+        ended = await days.end_of(await lab.engine.start(plan.workflow_id, plan))
+    assert statuses(ended) == ["COMPLETE"]
+
+
 async def test_a_start_that_is_repeated_after_its_worker_died_counts_as_the_backfills_own(
     lab: Lab, days: Days, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from common.errors import (
     Transient,
     WarehouseError,
 )
-from common.warehouse.bigquery_errors import VENDOR_ERRORS, VERDICTS, job_error, request_error
+from common.warehouse.bigquery_errors import VENDOR_ERRORS, VERDICTS, job_error, load_error, request_error
 
 # https://cloud.google.com/bigquery/docs/error-messages, with what our limits and a lost precondition add.
 DOCUMENTED = (
@@ -139,3 +139,10 @@ def test_an_error_keeps_the_position_in_the_statement() -> None:
     error = job_error({"reason": "invalidQuery", "message": "Bad value secret at [12:7]"}, statement_type=None)
     assert error.metadata == {"bigquery_reason": "invalidQuery", "position": "12:7"}
     assert str(error).endswith("at 12:7")
+
+
+def test_nobody_waits_for_a_quota_that_a_job_found_used_up() -> None:
+    used_up = {"reason": "quotaExceeded"}
+    for error in (job_error(used_up, statement_type="SELECT"), load_error(used_up, ())):
+        assert isinstance(error, JobAborted)
+        assert error.lasts
