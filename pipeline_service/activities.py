@@ -20,7 +20,7 @@ from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
 from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
 from pipeline_service.step_result import StepDecision, StepResult, StepTask
-from pipeline_service.steps.attempt import Attempt, stage_table
+from pipeline_service.steps.attempt import PUBLISH, Attempt, stage_table
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.funds import Funds, MoreBytesWanted
 from pipeline_service.steps.outage import Outage
@@ -90,7 +90,7 @@ class Activities:
         funds = None if task.funds is None else Funds(task.funds)
         async with while_alive():
             while True:
-                attempt = self._attempt(task, funds, repeated=outage.has_waited)
+                attempt = self._attempt(task, funds, repeated=outage.has_waited or PUBLISH in (task.funds or ()))
                 try:
                     return await act(attempt)
                 except MoreBytesWanted as more:
@@ -117,6 +117,7 @@ class Activities:
             price=self._price,
             repeated=repeated,
             funds=funds,
+            billed_before=task.billed_before,
         )
 
     @activity.defn

@@ -18,6 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.steps.funds import READS
 
 AnyOutcome = TypeVar("AnyOutcome", StepResult, StepDecision)
+Attempting = Callable[[int, Mapping[str, int], int], Awaitable[AnyOutcome]]
+"""Makes an attempt: by its number, what is reserved for it by purpose, and what it has read for before it asked for that."""
 
 
 class FundedStep:
@@ -34,7 +36,7 @@ class FundedStep:
         self._in_doubt: set[str] = set()
         """What was reserved for jobs that may have billed it, and of whose end nobody has told."""
 
-    async def execute(self, attempt: Callable[[int, Mapping[str, int]], Awaitable[AnyOutcome]]) -> AnyOutcome:
+    async def execute(self, attempt: Attempting[AnyOutcome]) -> AnyOutcome:
         """Make attempts, each an activity that takes its number and what is reserved for it, until one succeeds. Raises ActivityError once
         they are used up, BudgetExceeded, CancelledError."""
         try:
@@ -45,11 +47,11 @@ class FundedStep:
         self._settle_the_rest()
         return outcome
 
-    async def _succeed(self, attempt: Callable[[int, Mapping[str, int]], Awaitable[AnyOutcome]]) -> AnyOutcome:
-        number = 1
+    async def _succeed(self, attempt: Attempting[AnyOutcome]) -> AnyOutcome:
+        number, read_before = 1, 0
         while True:
             try:
-                outcome = await attempt(number, dict(self._granted))
+                outcome = await attempt(number, dict(self._granted), read_before)
             except ActivityError as failure:
                 ended = ended_of(failure)
                 self._hear(ended.billed)
@@ -57,19 +59,21 @@ class FundedStep:
                     raise
                 if ended.result is not None and ended.result.wanted:
                     self._settle_what_is_done(ended.result.billed)
+                    read_before += ended.result.billed.bytes.get(READS, 0)
                     self._granted |= await self._funds.reserve(self._step_id, ended.result)
                     continue
                 if not ended.may_repeat or number >= self._most_attempts:
                     raise
                 await asyncio.sleep(ended.pause_seconds)
-                number += 1
+                number, read_before = number + 1, 0
             else:
                 self._hear(outcome.billed)
                 return outcome
 
     def _hear(self, billed: Billed | None) -> None:
         """Take in what an attempt tells of what it has billed; nothing, where it was lost: then its reads may have billed all that they
-        could, while its jobs are found by the next."""
+        could, while its jobs are found by the next. A job that has billed nothing may have been aborted, and the next attempt
+        needs what is reserved for it."""
         if billed is None:
             self._in_doubt |= self._granted.keys()
             billed = Billed({READS: self._granted[READS]} if READS in self._granted else {})

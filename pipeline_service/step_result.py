@@ -21,12 +21,14 @@ class RunRef:
 @dataclass(frozen=True, slots=True)
 class StepTask:
     """One step to execute. Where the run has a budget, `funds` says what this attempt, the one with the number `attempt`, may bill, by
-    purpose (see steps.funds); None where it has none, and the engine numbers the attempts."""
+    purpose (see steps.funds), and `billed_before` what it read for before it asked for these; None where it has none, and the engine
+    numbers the attempts."""
 
     run: RunRef
     step: PlanStep
     attempt: int | None = None
     funds: Mapping[str, int] | None = None
+    billed_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,8 +176,10 @@ class RunWorkflow:
         """What an activity makes of a step within the run's budgets. Raises ActivityError, BudgetExceeded, CancelledError."""
         assert self._funds is not None  # noqa: S101 - see _has_budget
 
-        async def attempt(number: int, funds: Mapping[str, int]) -> AnyOutcome:
-            return await self._attempted(activity, step, attempts=1, number=number, funds=funds)
+        async def attempt(number: int, funds: Mapping[str, int], billed_before: int) -> AnyOutcome:
+            return await self._attempted(
+                activity, step, attempts=1, number=number, funds=funds, billed_before=billed_before
+            )
 
         most_attempts = step.max_attempts + LOST_ATTEMPTS
         return await FundedStep(self._funds, step.step_id, most_attempts=most_attempts).execute(attempt)
@@ -190,6 +192,7 @@ class RunWorkflow:
         attempts: int | None = None,
         number: int | None = None,
         funds: Mapping[str, int] | None = None,
+        billed_before: int = 0,
     ) -> AnyResult:
         """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
         given."""
@@ -197,7 +200,7 @@ class RunWorkflow:
         run = RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time)
         return await workflow.execute_activity_method(
             activity,
-            StepTask(run, step, number, funds),
+            StepTask(run, step, number, funds, billed_before),
             start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(maximum_attempts=attempts or step.max_attempts + LOST_ATTEMPTS),

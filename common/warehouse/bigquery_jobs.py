@@ -26,6 +26,8 @@ EXPIRE_LABEL = "convergence_expire_time"
 """Seconds since the epoch. A job cannot set its destination's expiration, so whoever waits for the job does."""
 ROWS_LABEL = "convergence_rows"
 """The rows that a replacement or a merge publishes, counted before it was submitted."""
+BILLED_LABEL = "convergence_billed"
+"""The bytes that a merge has billed before it was submitted."""
 _BASES: Mapping[str, EstimateBasis] = {
     "PRECISE": "dry_run",
     "LOWER_BOUND": "dry_run_at_least",
@@ -136,8 +138,11 @@ class BigQueryJobs:
 
     async def result(self, job: AnyJob) -> JobResult:
         """What a finished job did. Keeps the promise of EXPIRE_LABEL."""
+        before = int(job.labels.get(BILLED_LABEL, 0))
         if isinstance(job, bigquery.CopyJob):
-            return JobResult(job_id=job.job_id, rows=int(job.labels[ROWS_LABEL]), bytes_processed=0, bytes_billed=0)
+            return JobResult(
+                job_id=job.job_id, rows=int(job.labels[ROWS_LABEL]), bytes_processed=0, bytes_billed=before
+            )
         if isinstance(job, bigquery.LoadJob):  # loading is free
             await self._rows_written(job)
             return JobResult(job_id=job.job_id, rows=int(job.output_rows or 0), bytes_processed=0, bytes_billed=0)
@@ -151,7 +156,7 @@ class BigQueryJobs:
             job_id=job.job_id,
             rows=rows,
             bytes_processed=job.total_bytes_processed or 0,
-            bytes_billed=job.total_bytes_billed or 0,
+            bytes_billed=before + (job.total_bytes_billed or 0),
         )
 
     async def cancel(self, job_id: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from google.cloud import bigquery
 
 from common.warehouse.bigquery_calls import BigQueryCalls
-from common.warehouse.bigquery_jobs import ROWS_LABEL, BigQueryJobs, common_configuration
+from common.warehouse.bigquery_jobs import BILLED_LABEL, ROWS_LABEL, BigQueryJobs, common_configuration
 from common.warehouse.bigquery_publication import BigQueryPublication
 from common.warehouse.bigquery_rows import all_rows
 from common.warehouse.bigquery_types import quoted, spec
@@ -30,6 +30,7 @@ class BigQueryMerge(BigQueryPublication):
     def __init__(self, calls: BigQueryCalls, jobs: BigQueryJobs, job: MergeJob) -> None:
         super().__init__(calls, jobs, job)
         self._keys = job.keys
+        self._most = job.max_bytes_billed
 
     async def submit(self) -> None:
         """Raises ObjectExists, Terminal for rows that may not be merged."""
@@ -37,15 +38,16 @@ class BigQueryMerge(BigQueryPublication):
         source = await self._source()
         staged = spec(source)
         require_keys(staged, self._keys)
-        await self._check_keys()
+        billed = await self._check_keys()
         published_rows = await self._prepare_destination(staged, same_partitions=True)
-        labels = {**self._job.labels, ROWS_LABEL: str(int(source.num_rows or 0))}
+        labels = {**self._job.labels, ROWS_LABEL: str(int(source.num_rows or 0)), BILLED_LABEL: str(billed)}
         if published_rows:
-            await self._merge(staged, labels)
+            await self._merge(staged, labels, billed)
         else:
             await self._copy(labels)
 
-    async def _check_keys(self) -> None:
+    async def _check_keys(self) -> int:
+        """Raises Terminal. Gives the bytes that this has billed."""
         table, keys = self._quoted(self._job.source), [quoted(key) for key in self._keys]
         missing = " OR ".join(f"{key} IS NULL" for key in keys)
         repeated = f"SELECT {keys[0]} FROM {table} GROUP BY {', '.join(keys)} HAVING COUNT(*) > 1"
@@ -56,6 +58,7 @@ class BigQueryMerge(BigQueryPublication):
                 f"(SELECT COUNT(*) FROM ({repeated}) AS repeated) AS repeated_keys"
             ),
             labels=self._job.labels,
+            max_bytes_billed=self._most,
             timeout_seconds=self._job.timeout_seconds,
         )
         counted = await self._jobs.select(query)
@@ -63,9 +66,13 @@ class BigQueryMerge(BigQueryPublication):
         require_one_row_per_key(
             without_key=int(str(counts["without_key"])), repeated_keys=int(str(counts["repeated_keys"]))
         )
+        return counted.total_bytes_billed or 0
 
-    async def _merge(self, staged: TableSpec, labels: Mapping[str, str]) -> None:
-        config = {"query": {"useLegacySql": False}, **common_configuration(labels, self._job.timeout_seconds)}
+    async def _merge(self, staged: TableSpec, labels: Mapping[str, str], billed: int) -> None:
+        query: dict[str, object] = {"useLegacySql": False}
+        if self._most is not None:
+            query["maximumBytesBilled"] = str(max(1, self._most - billed))  # 0 would be no limit
+        config = {"query": query, **common_configuration(labels, self._job.timeout_seconds)}
         await self._jobs.start(
             self._client.query,
             merge_sql(

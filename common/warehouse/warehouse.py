@@ -140,8 +140,9 @@ class MergeJob:
 
     The destination is created with the source's columns, partitioning and clustering where it does not exist. Refused with Terminal before
     anything is changed: a source with other columns than the destination's, a key that is no column of `merging.KEY_TYPES`, and, with the
-    reason MERGE_KEYS_INVALID, rows with NULL in a key and two rows with the same. Of any number of merges at the same time those that would
-    make two rows of one new key abort, and may be tried again.
+    reason MERGE_KEYS_INVALID, rows with NULL in a key and two rows with the same; reason BYTES_BILLED_LIMIT, where all its statements
+    together would bill more than `max_bytes_billed`. Of any number of merges at the same time those that would make two rows of one new key
+    abort, and may be tried again.
     """
 
     job_id: str
@@ -150,6 +151,7 @@ class MergeJob:
     keys: tuple[str, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float = 600.0
+    max_bytes_billed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """One attempt at a step: its names in the warehouse, and what it has done so far."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 
@@ -34,7 +34,7 @@ class Attempt:
 
     `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to. `price` is what is billed for bytes
     now. `repeated` says that the attempt begins again, under its number. `funds` are what it may bill, None where the run
-    has no budget.
+    has no budget, and `billed_before` what it read for before it had to ask for more.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Attempt:
         price: Price,
         repeated: bool = False,
         funds: Funds | None = None,
+        billed_before: int = 0,
     ) -> None:
         self.run = run
         self.step = step
@@ -61,7 +62,7 @@ class Attempt:
         self.rows_staged = 0
         self.rows_written = 0
         self.bytes_processed = 0
-        self.bytes_billed = 0
+        self.bytes_billed = billed_before
         self.stage_job_id: str | None = None
         self.publish_job_id: str | None = None
         self.checks: tuple[CheckOutcome, ...] = ()
@@ -129,14 +130,16 @@ class Attempt:
             await stream.close()
 
     @asynccontextmanager
-    async def funded(self, effect: str, warehouse: Warehouse, statement: Statement | None) -> AsyncIterator[Taken]:
-        """Run the job of a statement within, billing at most what it may, and say what it has billed; a job without one bills nothing.
-        Raises MoreBytesWanted, Transient, Terminal."""
-        if self.funds is None or statement is None:
-            yield Taken(self.cap)
+    async def funded(
+        self, effect: str, bound: Callable[[], Awaitable[WantedBytes]], *, cap: int | None
+    ) -> AsyncIterator[Taken]:
+        """Run a job within, billing at most what it may, and say what it has billed. Its own `cap` counts without a budget, too; `bound`
+        reckons what it may want. Raises MoreBytesWanted and what `bound` raises."""
+        if self.funds is None:
+            yield Taken(cap)
         else:
-            most = await self.funds.for_job(effect, warehouse, statement, self.cap)
-            async with self.funds.job(effect, most, self.cap) as taken:
+            most = await self.funds.for_job(effect, bound)
+            async with self.funds.job(effect, most, cap) as taken:
                 yield taken
 
     async def fund_reads(self, warehouse: Warehouse, statements: Iterable[Statement]) -> None:

@@ -4,12 +4,12 @@ A statement for which nothing is reserved is not run: the attempt ends with More
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from common.errors import JobAborted, Terminal
-from common.warehouse.warehouse import Statement, Warehouse
+from common.warehouse.warehouse import Statement, TableRef, Warehouse
 from pipeline_service.price import MINIMUM_BILLED_BYTES
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.step_result import WantedBytes
@@ -42,6 +42,15 @@ async def most_billed(warehouse: Warehouse, statement: Statement, cap: int | Non
     return WantedBytes(min(known)) if known else WantedBytes(minimum, is_open=True)
 
 
+async def most_billed_by_merge(warehouse: Warehouse, source: TableRef, target: TableRef) -> WantedBytes:
+    """What merging one table into another may bill at most. A MERGE bills the columns that it reads of both, and all columns of the table
+    that it changes: https://cloud.google.com/bigquery/docs/data-manipulation-language#calculate_bytes_processed_merge; ours reads both
+    twice, and its check of the keys the source twice. Raises Transient, Terminal."""
+    estimates = [await warehouse.estimate(Statement(f"SELECT * FROM `{table}`")) for table in (source, target)]
+    read, changed = (estimate.bytes_processed or 0 for estimate in estimates)
+    return WantedBytes(4 * read + 3 * changed + 4 * MINIMUM_BILLED_BYTES)
+
+
 @dataclass
 class Taken:
     """What one statement that is read may bill, None for no limit, and, once that is known, what it has billed."""
@@ -64,10 +73,10 @@ class Funds:
         self.unsure: set[str] = set()
         """The jobs that were begun, and whose end the attempt has not seen."""
 
-    async def for_job(self, effect: str, warehouse: Warehouse, statement: Statement, cap: int | None) -> int:
-        """What the job of a statement may bill. Raises MoreBytesWanted, Transient, Terminal."""
+    async def for_job(self, effect: str, bound: Callable[[], Awaitable[WantedBytes]]) -> int:
+        """What a job may bill; `bound` reckons what it may want. Raises MoreBytesWanted and what `bound` raises."""
         if effect not in self._granted:
-            raise MoreBytesWanted({effect: await most_billed(warehouse, statement, cap)})
+            raise MoreBytesWanted({effect: await bound()})
         return self._granted[effect]
 
     async def for_reads(self, warehouse: Warehouse, statements: Iterable[Statement], cap: int | None) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from common.clock import Clock
 from common.warehouse.warehouse import Destination, Job, MergeJob, ReplaceJob, Warehouse
@@ -10,6 +10,7 @@ from pipeline_service.plan import PlanLoad, PlanQuery
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, day_of
 from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.funds import Taken, most_billed, most_billed_by_merge
 
 PUBLISH_SECONDS = 300.0
 """How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
@@ -53,8 +54,7 @@ class Publication:
             expire_time=attempt.stage_expire_time,
         )
         patience_seconds = attempt.step.timeout_seconds + 5  # the timeout is the caller's to keep
-        select = published.select.statement() if isinstance(published, PlanQuery) else None
-        async with stager as warehouse, attempt.funded(STAGE, warehouse, select) as taken:
+        async with stager as warehouse, _staging_funded(attempt, published, warehouse) as taken:
             result = await attempt.run_job(
                 warehouse,
                 lambda number: staging(number, destination, taken.most),
@@ -69,13 +69,35 @@ class Publication:
         def job(number: int) -> Job:
             job_id, stage, target = attempt.job_id(PUBLISH, number), attempt.stage, attempt.target
             if published.write == "merge":
-                return MergeJob(job_id, stage, target, published.keys, attempt.labels, PUBLISH_SECONDS)
+                return MergeJob(job_id, stage, target, published.keys, attempt.labels, PUBLISH_SECONDS, taken.most)
             partition = day_of(published.destination.partition) if published.write == "replace_partition" else None
             return ReplaceJob(job_id, stage, target, partition, attempt.labels, PUBLISH_SECONDS)
 
-        result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
+        async with self._publishing_funded(attempt, published) as taken:
+            result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
+            taken.billed = result.bytes_billed
         attempt.publish_job_id = result.job_id
         attempt.rows_written = result.rows
+
+    def _publishing_funded(
+        self, attempt: Attempt, published: PlanQuery | PlanLoad
+    ) -> AbstractAsyncContextManager[Taken]:
+        """Replacing rows copies them, which bills nothing."""
+        if published.write != "merge":
+            return nullcontext(Taken(None))
+        return attempt.funded(
+            PUBLISH, lambda: most_billed_by_merge(self._warehouse, attempt.stage, attempt.target), cap=None
+        )
+
+
+def _staging_funded(
+    attempt: Attempt, published: PlanQuery | PlanLoad, warehouse: Warehouse
+) -> AbstractAsyncContextManager[Taken]:
+    """Loading files bills nothing."""
+    if isinstance(published, PlanLoad):
+        return nullcontext(Taken(None))
+    select = published.select.statement()
+    return attempt.funded(STAGE, lambda: most_billed(warehouse, select, attempt.cap), cap=attempt.cap)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Merging rows by their keys: atomic, repeatable, and never two rows of one key."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -227,3 +227,17 @@ async def test_a_reader_sees_all_of_a_merge_or_nothing(services: Services) -> No
         seen += [(row["names"], row["n"]) for row in await select(services.warehouse, counted)]
     await merging
     assert set(seen) == {(1, 200)}
+
+
+@pytest.mark.parametrize("connect", ["bigquery"], indirect=True)
+async def test_a_merge_bills_its_check_of_the_keys_too_and_no_more_than_it_may(services: Services) -> None:
+    await services.merge(ONE_AND_TWO)
+    staged = await services.stage(TWO_AND_THREE)
+    mib = 2**20
+    for most in (mib, 29 * mib):  # 10 MiB for the check, 20 MiB for the MERGE of one table into another
+        with pytest.raises(Terminal) as refused:
+            await finish(services.warehouse, replace(services.job(staged), max_bytes_billed=most))
+        assert refused.value.reason == "BYTES_BILLED_LIMIT"
+    assert await services.names() == [(1, "a"), (2, "b")]
+    result = await finish(services.warehouse, replace(services.job(staged), max_bytes_billed=30 * mib))
+    assert (result.rows, result.bytes_billed) == (2, 30 * mib)

@@ -27,13 +27,16 @@ DAY_BYTES = 3 * STEP_BILLS + MIB
 SMALL_STEP = """
   - id: {0}
     type: query
-    sql: SELECT service, cost FROM `{{source.export}}`
+    sql: SELECT service, cost FROM `{{source.export}}` WHERE day = '2025-11-15'
     destination: {{table: {0}, write: replace_table}}
 """
 TEMPLATES = {
     "small": "description: Bills 10 MiB\nparameters: {note: {type: string}}\nsteps:" + SMALL_STEP.format("one"),
     "parallel": "description: Bills 10 MiB three times at once\nmax_bytes: 25MiB\nsteps:"
     + "".join(map(SMALL_STEP.format, ("one", "two", "three"))),
+    "merged": "description: Merges what it checks\nmax_bytes: 100MiB\nsteps:"
+    + SMALL_STEP.format("one").replace("replace_table", "merge, keys: [service]").rstrip()
+    + "\n    checks: [{type: row_count, min: 1}]\n",
     "checked": "description: Checks what it stages\nsteps:"
     + SMALL_STEP.format("one").rstrip()
     + "\n    when: SELECT COUNT(*) > 0 FROM `{source.export}`"
@@ -139,3 +142,25 @@ async def test_conditions_and_checks_count_and_give_back_what_they_do_not_bill(r
     assert refusal_of(missing.value).reason == "TABLE_NOT_FOUND", "nothing was published"
     plan = await plan_of(replicas.here, tenant_id, key, "small")
     assert (plan.budget.bytes_left_of_day, plan.budget.fits) == (DAY_BYTES - 2 * STEP_BILLS, True)
+
+
+async def test_a_merge_is_reserved_once_its_checks_have_passed_and_counts_what_it_bills(
+    connect: Connect, temporal_address: str, tmp_path: Path
+) -> None:
+    warehouse = connect()
+    configs_dir = configs_with(tmp_path, TEMPLATES)
+    async with (
+        tenant_stack(tmp_path, warehouse) as tenants,
+        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir) as stack,
+    ):
+        tenant_id, key = await stack.onboard()
+        runs = [await stack.run(tenant_id, key, "merged", date="") for _ in range(2)]
+        assert [outcome_of(run) for run in runs] == ["COMPLETE", "COMPLETE"]
+        [first], [second] = [run.steps for run in runs]
+        assert (first.attempts, second.attempts) == (1, 1)
+        # The query and the check; on BigQuery the check of the keys, and then the MERGE of two tables, since the first merge is a copy.
+        merges = (STEP_BILLS, 3 * STEP_BILLS) if "BigQuery" in type(warehouse).__name__ else (0, 0)
+        assert [first.bytes_billed, second.bytes_billed] == [2 * STEP_BILLS + merge for merge in merges]
+        assert await billed_by(warehouse, tenant_id) == first.bytes_billed + second.bytes_billed
+        checks = await warehouse.list_rows(TableRef(tenant_id, "dq_results"))
+        assert len(checks) == 2, "decided once in each run"

@@ -113,6 +113,16 @@ class Jobs:
             jobs = list(self._jobs.values())
         return {job.job_id: job.outcome for job in jobs}
 
+    def billed(self, run_id: str) -> dict[str, int]:
+        """What each job of a run has billed, or bills, by its id."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        return {
+            job.job_id: int(job.statistics.get("query", {}).get("totalBytesBilled", 0))
+            for job in jobs
+            if job.configuration.get("labels", {}).get("convergence_run") == run_id and job.error is None
+        }
+
     def _dry_run(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Only validate. Such a job has no id, and jobs.get finds none."""
         job = StoredJob("", dict(configuration), {}, self._engine.cursor())

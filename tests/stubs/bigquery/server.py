@@ -65,6 +65,10 @@ class BigQueryStub:
         """How each job that was ever submitted stands, by its id: RUNNING, DONE or the reason that it failed with."""
         return self._jobs.outcomes()
 
+    def billed(self, run_id: str) -> dict[str, int]:
+        """What each job of a run has billed, or bills, by its id."""
+        return self._jobs.billed(run_id)
+
     def answer(self, method: Method, request: "_Request") -> dict[str, Any]:
         """Raises ApiError."""
         self.requests.append(method)

@@ -80,6 +80,17 @@ async def test_a_statement_of_which_nobody_knows_what_it_bills_gets_all_that_is_
     assert lab.warehouse.most_billing <= 3 * SIZE
 
 
+async def test_steps_whose_queries_bill_nothing_do_not_wait_for_each_other_for_ever(lab: Lab) -> None:
+    spending = per_run(lab, 3 * LEAST)
+    wanted = spending.plan("a", "b", checked=True)
+    for name in "ab":
+        spending.may_bill(name, LEAST)
+        lab.warehouse.bills[f"{name}_stage_1"] = 0
+    async with lab.worker():
+        run = await spending.end_of(await lab.start(wanted))
+    assert reasons(run) == {"COMPLETE": 2}
+
+
 async def test_a_query_that_would_bill_more_than_was_reserved_is_stopped_by_the_warehouse(lab: Lab) -> None:
     spending = per_run(lab, 10 * SIZE)
     wanted = spending.plan("a")
