@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check openapi-check baseline templates schema lock clean openapi bench chaos install replay histories
+.PHONY: help demo test up check format lint types contracts proto proto-check openapi-check baseline templates schema lock clean openapi bench bench-runs chaos install replay histories
 .NOTPARALLEL:
 
 help: ## List every target
@@ -54,6 +54,9 @@ chaos: $(STAMP) ## Kill, cut off and overload, ROUNDS times at moments that SEED
 
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench
+
+bench-runs: $(STAMP) ## Watch the memory of pipeline_service over 5,000 runs: 10 minutes and more
+	$(BIN)/python -m bench.five_thousand_runs
 
 check: lint types contracts proto-check openapi-check templates replay ## Everything that CI checks besides the tests
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bench import (
+    five_thousand_runs,
     get_run,
     idle_memory,
     interceptors,
@@ -78,6 +79,7 @@ async def _findings(stack: Stack, rounds: Rounds) -> AsyncGenerator[Sequence[Fin
     yield await run_template.measure(stack, tenant, rounds)
     yield [await overload.measure(stack, rounds)]
     yield await million_rows.measure(stack, rounds)
+    yield await five_thousand_runs.measure(stack, rounds.watched_runs)
     yield idle_memory.measure(stack, "at last")
 
 

@@ -13,7 +13,6 @@ from common.authentication import open_directory, open_tenants, open_usage, open
 from common.clock import Clock, SystemClock
 from common.credentials.store import CredentialStore
 from common.encryption.cipher import Cipher
-from common.encryption.kms import connect
 from common.rpc.server import Server
 from common.templates.catalog import Catalog
 from common.tenants.tenant import MARK
@@ -78,8 +77,7 @@ async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Se
     async with AsyncExitStack() as stack:
         warehouse = open_warehouse(settings)
         stack.push_async_callback(warehouse.close)
-        cipher = connect(settings)
-        stack.push_async_callback(cipher.close)
+        cipher = _open_cipher(settings, stack) if _decrypts(settings) else None
         client = await open_client(settings)
         server = wired(settings, warehouse=warehouse, cipher=cipher, client=client, clock=SystemClock())
         yield await stack.enter_async_context(server)
@@ -87,9 +85,10 @@ async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Se
 
 @asynccontextmanager
 async def wired(
-    settings: PipelineServiceSettings, *, warehouse: Warehouse, cipher: Cipher, client: Client, clock: Clock
+    settings: PipelineServiceSettings, *, warehouse: Warehouse, cipher: Cipher | None, client: Client, clock: Clock
 ) -> AsyncIterator[Server]:
-    """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both."""
+    """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both. `cipher` may be None where
+    no step can have a credential."""
     schemas = settings.configs_dir / "metadata" / "schemas"
     records = Records(
         warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock
@@ -178,11 +177,28 @@ async def _watched_catalog(configs_dir: Path) -> AsyncIterator[Catalog]:
             await reloading
 
 
-def _tenant_accounts(settings: PipelineServiceSettings, warehouse: Warehouse, cipher: Cipher) -> TenantAccounts | None:
+def _decrypts(settings: PipelineServiceSettings) -> bool:
+    """Whether steps run here that may do so as an account of the tenant's: the local warehouse knows none."""
+    return settings.role != "api" and settings.warehouse == "bigquery"
+
+
+def _open_cipher(settings: PipelineServiceSettings, stack: AsyncExitStack) -> Cipher:
+    """Cloud KMS, until the stack unwinds. Its client is 25 MB of memory, so it is imported only by who decrypts."""
+    from common.encryption.kms import connect  # noqa: PLC0415
+
+    cipher = connect(settings)
+    stack.push_async_callback(cipher.close)
+    return cipher
+
+
+def _tenant_accounts(
+    settings: PipelineServiceSettings, warehouse: Warehouse, cipher: Cipher | None
+) -> TenantAccounts | None:
     """None for the local warehouse, which knows no accounts."""
     warehouses = open_accounts(settings)
     if warehouses is None:
         return None
+    assert cipher is not None  # noqa: S101  `_decrypts` says so
     return TenantAccounts(
         warehouses=warehouses,
         credentials=CredentialStore(warehouse),
