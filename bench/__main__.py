@@ -24,6 +24,7 @@ from bench import (
     rest,
     run_template,
     verification,
+    watch_run,
 )
 from bench.report import Finding
 from bench.rounds import FULL, SHORT, Rounds
@@ -77,6 +78,7 @@ async def _findings(stack: Stack, rounds: Rounds) -> AsyncGenerator[Sequence[Fin
     yield [await get_run.measure(stack, tenant, rounds)]
     yield await verification.measure(stack, tenant, rounds)
     yield await run_template.measure(stack, tenant, rounds)
+    yield await watch_run.measure(stack, tenant, rounds)
     yield [await overload.measure(stack, rounds)]
     yield await million_rows.measure(stack, rounds)
     yield await five_thousand_runs.measure(stack, rounds.watched_runs)

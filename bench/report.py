@@ -71,7 +71,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """What one thing takes within a process, in seconds."""
+    """What one thing takes, in seconds."""
 
     name: str
     seconds: float
@@ -83,10 +83,28 @@ class Duration:
         return self.seconds < self.bound
 
     def __str__(self) -> str:
-        return _columns(self.name, f"{self.seconds * 1e6:.1f} us", "-", "-", f"{self.bound * 1e6:.0f} us")
+        return _columns(self.name, _time(self.seconds), "-", "-", _time(self.bound))
 
 
-Finding = Ratio | Size | Growth | Duration
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of things. Without a `bound` it is for information."""
+
+    name: str
+    number: float
+    bound: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps its bound."""
+        return self.bound is None or self.number <= self.bound
+
+    def __str__(self) -> str:
+        bound = "-" if self.bound is None else f"{self.bound:g}"
+        return _columns(self.name, f"{self.number:.3g}", "-", "-", bound)
+
+
+Finding = Ratio | Size | Growth | Duration | Count
 
 
 def line(finding: Finding, *, judged: bool) -> str:
@@ -101,4 +119,12 @@ def _columns(name: str, a: str, b: str, ratio: str, bound: str) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.3f} s" if seconds >= 1 else f"{seconds * 1000:.3f} ms"
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.1f} us"
+    return (
+        f"{seconds:.3f} s"
+        if seconds >= 1
+        else f"{seconds * 1000:.1f} ms"
+        if seconds >= 0.1
+        else f"{seconds * 1000:.3f} ms"
+    )

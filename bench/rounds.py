@@ -10,8 +10,8 @@ Call = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often each measurement is repeated, the rows of the export day, the guesses of a flood, the calls of a burst, and the runs
-    that memory is watched over."""
+    """How often each measurement is repeated, the rows of the export day, the guesses of a flood, the calls of a burst, the runs that
+    memory is watched over, and the watchers that idle."""
 
     calls: int
     starts: int
@@ -20,10 +20,13 @@ class Rounds:
     guesses: int
     burst: int
     watched_runs: int
+    watchers: int
 
 
-FULL = Rounds(calls=1000, starts=40, runs=5, export_rows=1_000_000, guesses=20_000, burst=2000, watched_runs=500)
-SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000, guesses=500, burst=300, watched_runs=20)
+FULL = Rounds(
+    calls=1000, starts=40, runs=5, export_rows=1_000_000, guesses=20_000, burst=2000, watched_runs=500, watchers=1000
+)
+SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000, guesses=500, burst=300, watched_runs=20, watchers=100)
 
 
 async def in_turn(calls: Mapping[str, Call], *, rounds: int, settle: Call | None = None) -> dict[str, list[float]]:

@@ -272,7 +272,7 @@ def _use_cases(
             budgets=budgets,
         ),
         get_run=get_run,
-        watch_run=WatchRun(get_run, Watches(engine, get_run.placed)),
+        watch_run=WatchRun(get_run, Watches(engine)),
         cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),
         retry_run=RetryRun(get_run=get_run, tenants=tenants, engine=engine, budgets=budgets, requests=requests),
         cancel_runs=CancelRuns(

@@ -2,16 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from functools import partial
+from dataclasses import replace
 
 from common.errors import Unavailable
 from pipeline_service.engine import Execution, RunEngine
+from pipeline_service.queue_looks import QueueLooks
 from pipeline_service.run import Run, RunStatus
 
-PLACE_SECONDS = 1.0
-"""How often it is looked where a run that waits for a slot stands."""
 _RETRY_SECONDS = (0.2, 2.0)
 """Spread, so that the watchers of a server that stops do not all come to the next one at once."""
 
@@ -19,10 +18,9 @@ _RETRY_SECONDS = (0.2, 2.0)
 class Watches:
     """Fans the changes of runs out. A run is followed while somebody watches it."""
 
-    def __init__(self, engine: RunEngine, placed: Callable[[Execution], Awaitable[Run]]) -> None:
-        """`placed` gives a run with its place in the queue."""
+    def __init__(self, engine: RunEngine) -> None:
         self._engine = engine
-        self._placed = placed
+        self._looks = QueueLooks(engine)
         self._followed: dict[str, _Followed] = {}
         self._ended = False
 
@@ -38,9 +36,7 @@ class Watches:
         key = execution.run.pipeline_logging_id
         followed = self._followed.get(key)
         if followed is None:
-            followed = self._followed[key] = _Followed(
-                self._engine.changes(execution), partial(self._placed, execution)
-            )
+            followed = self._followed[key] = _Followed(execution, self._engine.changes(execution), self._looks)
             followed.task.add_done_callback(lambda _: self._forget(key, followed))
         followed.watchers += 1
         try:
@@ -67,11 +63,12 @@ class Watches:
 class _Followed:
     """A run being followed: its states so far, few and small, and a task that adds to them."""
 
-    def __init__(self, changes: AsyncGenerator[Run], placed: Callable[[], Awaitable[Run]]) -> None:
+    def __init__(self, execution: Execution, changes: AsyncGenerator[Run], looks: QueueLooks) -> None:
         self.runs: list[Run] = []
         self.watchers = 0
         self._changed = asyncio.Event()
-        self._placed = placed
+        self._execution = execution
+        self._looks = looks
         self.task = asyncio.create_task(self._follow(changes))
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
@@ -93,11 +90,11 @@ class _Followed:
     async def _place(self) -> None:
         """Add the run at each new place, as long as it waits."""
         while not self.runs or self._waits():
-            await asyncio.sleep(PLACE_SECONDS)
             with suppress(Unavailable):  # of which the changes tell
-                run = await self._placed()
-                if self.runs and self._waits() and run.queue_position not in (0, self.runs[-1].queue_position):
-                    self._add(run)
+                queue = await self._looks.next(self._execution.run.header.tenant_id)
+                place = queue.position_of(self._execution.workflow_id)
+                if self.runs and self._waits() and place not in (0, self.runs[-1].queue_position):
+                    self._add(replace(self.runs[-1], queue_position=place))
 
     def _waits(self) -> bool:
         return self.runs[-1].state.status is RunStatus.PENDING

@@ -44,7 +44,7 @@ class CountingEngine:
 
 def watching(lab: Lab, engine: CountingEngine | None = None) -> WatchRun:
     get_run = GetRun(lab.engine, lab.records)
-    return WatchRun(get_run, Watches(engine or lab.engine, get_run.placed))  # type: ignore[arg-type]
+    return WatchRun(get_run, Watches(engine or lab.engine))  # type: ignore[arg-type]
 
 
 def watch(lab: Lab, use_case: WatchRun, pipeline_logging_id: str) -> AsyncGenerator[Run]:
