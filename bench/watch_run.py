@@ -32,7 +32,7 @@ THREADS_BOUND = 50
 WATCHED_RUNS = 100
 CHANNELS = 10
 OPENED_AT_ONCE = 50
-IDLE_SECONDS = 10.0
+IDLE_SECONDS_A_WATCHER = 0.01
 FIRST_DAY = date(2021, 1, 1)
 
 
@@ -77,9 +77,9 @@ async def _idle(stack: Stack, tenant: Tenant, watchers: int) -> tuple[Finding, .
     async with _waiting_runs(stack, tenant) as run_ids:
         before = stack.resident_megabytes("pipeline_service"), process.num_threads()
         async with _watchers(stack, tenant, run_ids, watchers):
-            cpu_seconds = sum(process.cpu_times()[:2])
-            await asyncio.sleep(IDLE_SECONDS)
-            share = (sum(process.cpu_times()[:2]) - cpu_seconds) / IDLE_SECONDS
+            cpu_seconds, idle_seconds = sum(process.cpu_times()[:2]), watchers * IDLE_SECONDS_A_WATCHER
+            await asyncio.sleep(idle_seconds)
+            share = (sum(process.cpu_times()[:2]) - cpu_seconds) / idle_seconds
             grown = stack.resident_megabytes("pipeline_service") - before[0], process.num_threads() - before[1]
     what = f"{watchers:,} idle watchers of {WATCHED_RUNS} runs"
     return (

@@ -39,6 +39,7 @@ MEASURED = (
 )
 
 
+@pytest.mark.timeout(450)
 def test_short_bench_prints_every_measurement_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
