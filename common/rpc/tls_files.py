@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from common.secret import read_secret_file
 
@@ -93,16 +91,27 @@ def _read(files: TlsFiles) -> Tls:
     certificate = read(files.certificate, _certificates)
     key = read(files.key, _key)
     authorities = read(files.authorities, _certificates)
-    if certificate and key:
-        public = x509.load_pem_x509_certificates(certificate)[0].public_key()
-        if public != load_pem_private_key(key, password=None).public_key():
-            problems.append(f"{files.key} is not the key of {files.certificate}")
+    if certificate and key and not _fit(certificate, key):
+        problems.append(f"{files.key} is not the key of {files.certificate}")
     if problems:
         raise ValueError("; ".join(problems))
     return Tls(certificate, key, authorities)
 
 
+# What knows certificates is 8 MB of memory, which a process that speaks plaintext goes without.
+
+
+def _fit(certificate: bytes, key: bytes) -> bool:
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    public = x509.load_pem_x509_certificates(certificate)[0].public_key()
+    return bool(public == load_pem_private_key(key, password=None).public_key())
+
+
 def _certificates(path: Path) -> bytes:
+    from cryptography import x509  # noqa: PLC0415
+
     content = path.read_bytes()
     try:
         x509.load_pem_x509_certificates(content)
@@ -112,6 +121,8 @@ def _certificates(path: Path) -> bytes:
 
 
 def _key(path: Path) -> bytes:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     content = read_secret_file(path).reveal().encode()
     try:
         load_pem_private_key(content, password=None)
