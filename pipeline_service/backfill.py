@@ -1,6 +1,6 @@
 """A backfill as callers, the engine's memo and the records see it: which days of a template are to be run, and how far each has come.
 
-Up to 1,100 days are kept as a few texts, each the days of one group: a change of a day then moves a kilobyte and not all of them.
+Up to 1,100 days are kept as a few texts, each the days of one group: a change of a day then moves half a kilobyte and not all of them.
 """
 
 import base64
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 MAX_DAYS = 1100
 """Three years."""
-DAYS_OF_A_GROUP = 40
+DAYS_OF_A_GROUP = 20
 _NO_RUN = "-" * 22
 _WIDTH = 1 + len(_NO_RUN)
 """Of a day's text: its status, then its run's UUID in 22 letters of base64 (RFC 4648 section 5), or as many hyphens."""
@@ -84,11 +84,10 @@ class Backfill:
         days: Sequence[Day] = (),
     ) -> "Backfill":
         """A backfill of which nothing is done, but what `days` tell of all of its days."""
-        dates = dates_between(start_date, end_date)
-        texts = [_text(day) for day in days or map(Day, dates)]
+        texts = [_text(day) for day in days]
         starts = range(0, len(texts), DAYS_OF_A_GROUP)
         groups = tuple("".join(texts[start : start + DAYS_OF_A_GROUP]) for start in starts)
-        return cls(start_date, end_date, max_parallel, skip_complete, groups)
+        return cls(start_date, end_date, max_parallel, skip_complete, groups or untouched(start_date, end_date))
 
     @property
     def days(self) -> list[Day]:
@@ -138,6 +137,13 @@ def dates_between(start_date: str, end_date: str) -> list[str]:
     first = date.fromisoformat(start_date)
     count = (date.fromisoformat(end_date) - first).days + 1
     return [(first + timedelta(days=number)).isoformat() for number in range(count)]
+
+
+def untouched(start_date: str, end_date: str) -> tuple[str, ...]:
+    """The groups of a backfill of which nothing is done."""
+    count = (date.fromisoformat(end_date) - date.fromisoformat(start_date)).days + 1
+    starts = range(0, count, DAYS_OF_A_GROUP)
+    return tuple(_text(Day("")) * min(DAYS_OF_A_GROUP, count - start) for start in starts)
 
 
 def _text(day: Day) -> str:

@@ -1,9 +1,10 @@
-"""How a run's state lies in its memo: one field, and of a backfill one more for each group of its days, so that a change moves only what it
-changes."""
+"""How a run's state lies in its memo: one field, and of a backfill one more for each group of its days of which something is done, so that a
+change moves only what it changes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
+from pipeline_service.backfill import untouched
 from pipeline_service.run import RunState
 from pipeline_service.temporal_names import STATE_MEMO, days_memo
 
@@ -13,11 +14,11 @@ def fields_of(state: RunState, shown: RunState | None = None) -> Mapping[str, Ru
     backfill = state.backfill
     if backfill is None:
         return {STATE_MEMO: state}
-    before = shown.backfill.groups if shown and shown.backfill else ()
+    told = shown.backfill.groups if shown and shown.backfill else untouched(backfill.start_date, backfill.end_date)
     groups = {
         days_memo(number): group
-        for number, group in enumerate(backfill.groups)
-        if number >= len(before) or before[number] != group
+        for number, (group, before) in enumerate(zip(backfill.groups, told, strict=True))
+        if group != before
     }
     return {STATE_MEMO: replace(state, backfill=replace(backfill, groups=())), **groups}
 
@@ -26,9 +27,6 @@ def state_in(state: RunState, groups: Mapping[str, str]) -> RunState:
     """The state of which `state` is the first field and `groups` are the others, by their names."""
     if state.backfill is None:
         return state
-    texts = tuple(_in_order(groups))
+    begin = untouched(state.backfill.start_date, state.backfill.end_date)
+    texts = tuple(groups.get(days_memo(number), group) for number, group in enumerate(begin))
     return replace(state, backfill=replace(state.backfill, groups=texts))
-
-
-def _in_order(groups: Mapping[str, str]) -> Iterator[str]:
-    return (groups[days_memo(number)] for number in range(len(groups)))
