@@ -3,6 +3,7 @@
 None waits for a run, so that none holds a worker's place for long.
 """
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -37,6 +38,7 @@ from pipeline_service.step_result import StepResult
 _AT_ONCE = 16
 _PASSING = (Transient, Unavailable, DependencyRefused, TenantSuspended, TenantNotReady, PipelineBusy)
 """What a day waits for: a tenant that is suspended is not left without its days when it is resumed."""
+_LOOKS, _PAUSE_SECONDS = 10, 0.05
 _MOST_ATTEMPTS = 10
 """At what nobody foresaw."""
 
@@ -84,6 +86,20 @@ class BackfillActivities:
         run goes on is RUNNING, one without a run of the backfill's CANCELLED."""
         async with _repeated():
             return await self._each(task, self._stop)
+
+    @activity.defn
+    async def see_closed(self, task: DaysTask) -> None:
+        """Return once the engine has the runs of these days as ended, of which all but a moment is over."""
+        async with _repeated():
+            await self._each(task, self._closed)
+
+    async def _closed(self, backfill: BackfillRef, day: Day) -> Day:
+        for _ in range(_LOOKS):
+            located = await self._located(backfill, day.pipeline_logging_id)
+            if located is None or located.run.state.status.is_terminal:
+                return day
+            await asyncio.sleep(_PAUSE_SECONDS)
+        raise Unavailable("A run has not closed yet")
 
     async def _start(self, backfill: BackfillRef, date: str) -> Day:
         await self._tenants.require_ready(backfill.tenant_id)

@@ -5,7 +5,9 @@ tenant's gate; it takes none itself. A history has about a dozen events for each
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -52,6 +54,7 @@ class BackfillWorkflow:
         self._unheard_of: set[str] = set()
         self._active: dict[str, str] = {}
         self._ends: dict[str, RunEnd] = {}
+        self._closing: deque[str] = deque(maxlen=plan.backfill.max_parallel)
         self._is_stopped = False
         self._first_problem = ""
         self._stopping: asyncio.Task[None] | None = None
@@ -64,6 +67,7 @@ class BackfillWorkflow:
             self._ends[end.pipeline_logging_id] = end  # before the activity that started it could say so
         else:
             self._end(replace(self._day(date), status=day_status(end.status)))
+        self._closing.append(end.pipeline_logging_id)
 
     @workflow.run
     async def run(self, plan: BackfillPlan) -> None:
@@ -85,6 +89,7 @@ class BackfillWorkflow:
         await asyncio.gather(*(self._run_day(day.date) for day in self._days(DayStatus.PENDING)))
         for task in (showing, looking):
             task.cancel()
+        await self._see_closed()
         ended = self._ended()
         await begun
         await self._record(Activities.end_run, ended)
@@ -122,6 +127,15 @@ class BackfillWorkflow:
                     self._take(DayStarted(self._failed(day.date), failure_of(failure, "")[0]))
         finally:
             del self._starting[""]
+
+    async def _see_closed(self) -> None:
+        """Return once the last runs have closed, which tell of their end a moment before: whoever sees the backfill's end sees theirs."""
+        task = DaysTask(
+            self._ref, tuple(day for day in self._backfill.days if day.pipeline_logging_id in self._closing)
+        )
+        if task.days:
+            with suppress(ActivityError):
+                await self._start(BackfillActivities.see_closed, task)
 
     def _take(self, started: DayStarted) -> None:
         """Take in where a day stands, unless it has ended meanwhile."""

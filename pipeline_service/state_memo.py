@@ -1,5 +1,5 @@
-"""How a run's state lies in its memo: one field, and of a backfill one more for each group of its days of which something is done, so that a
-change moves only what it changes."""
+"""How a run's state lies in its memo: one field, and of a backfill one more for each group of its days of which something is done, so that
+a change moves only what it changes."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -63,6 +63,7 @@ async def working(
             backfill_activities.start_day,
             backfill_activities.look_at_days,
             backfill_activities.stop_days,
+            backfill_activities.see_closed,
         ],
         max_cached_workflows=cached_runs,
         max_concurrent_activities=max_concurrent_steps,
