@@ -273,8 +273,9 @@ async def test_a_start_that_is_repeated_after_its_worker_died_counts_as_the_back
 
 async def test_a_history_grows_by_a_dozen_events_for_each_day_and_replays(lab: Lab, days: Days) -> None:
     last = dates_between(FIRST, "2025-12-31")[5]
+    plan = replace(days.plan(last, max_parallel=3), first_look_seconds=3600.0)
     async with lab.worker():
-        started = await days.start(last, max_parallel=3)
+        started = await lab.engine.start(plan.workflow_id, plan)
         assert statuses(await days.end_of(started)) == ["COMPLETE"] * 6
     execution = await lab.execution(started.pipeline_logging_id)
     history: WorkflowHistory = await lab.client.get_workflow_handle(execution.workflow_id).fetch_history()
