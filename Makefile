@@ -23,7 +23,7 @@ PYTEST_FLAGS ?= -n auto
 # protoc looks for its plugins on PATH.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo test up check format lint types contracts proto proto-check openapi-check baseline templates schema lock clean openapi bench bench-runs chaos install replay histories
+.PHONY: help demo test up check format lint types contracts proto proto-check openapi-check docs docs-check baseline templates schema lock clean openapi bench bench-runs chaos install replay histories
 .NOTPARALLEL:
 
 help: ## List every target
@@ -58,7 +58,7 @@ bench: $(STAMP) ## Print the performance ratios the project is held to
 bench-runs: $(STAMP) ## Watch the memory of pipeline_service over 5,000 runs: 10 minutes and more
 	$(BIN)/python -m bench.five_thousand_runs
 
-check: lint types contracts proto-check openapi-check templates replay ## Everything that CI checks besides the tests
+check: lint types contracts proto-check openapi-check docs-check templates replay ## Everything that CI checks besides the tests
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
@@ -112,6 +112,17 @@ openapi: $(IMAGE) ## Generate docs/openapi.yaml, the description of the REST API
 openapi-check: $(IMAGE) ## Check drift of docs/openapi.yaml
 	@diff <($(BIN)/python -m tools.openapi $(IMAGE)) $(OPENAPI) || { \
 		echo '$(OPENAPI) is not what protos/ generate: run `make openapi`'; exit 1; }
+
+OPERATIONS := docs/operations.md
+
+docs: $(STAMP) ## Generate the tables of settings in docs/operations.md from the settings classes
+	mkdir -p .build
+	$(BIN)/python -m tools.operations $(OPERATIONS) > .build/operations.md
+	cp .build/operations.md $(OPERATIONS)
+
+docs-check: $(STAMP) ## Check drift of those tables
+	@diff <($(BIN)/python -m tools.operations $(OPERATIONS)) $(OPERATIONS) || { \
+		echo '$(OPERATIONS) is not what the settings classes generate: run `make docs`'; exit 1; }
 
 baseline: $(STAMP) ## Declare the API as it stands released: from now on `make check` refuses to break it
 	$(PROTOC) --include_imports --descriptor_set_out=$(BASELINE) $(PROTOS)

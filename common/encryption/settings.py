@@ -30,7 +30,7 @@ class KmsSettings(Settings):
     kms_key: str = Field("", validation_alias=_PARTS["kms_key"])
     """The key in its ring."""
     kms_key_name: str = Field("", validation_alias="GCP_KMS_KEY_NAME", validate_default=True)
-    """`projects/P/locations/L/keyRings/R/cryptoKeys/K`. Once read, always set, also where the parts name the key."""
+    """`projects/P/locations/L/keyRings/R/cryptoKeys/K`, unless the four parts name the key. Once read it is always set."""
     kms_max_bytes: int = Field(64 * 1024, ge=1, le=64 * 1024)
     """The most that is encrypted at once, in bytes of UTF-8, its context included. 8192 for a key in an HSM."""
     kms_timeout_seconds: float = Field(5.0, gt=0, le=60)
