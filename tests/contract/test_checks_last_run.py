@@ -86,7 +86,7 @@ async def test_a_run_that_was_compared_is_not_compared_anew_by_a_later_attempt(s
     await step.record(
         await counted(step, 100, date="2025-11-13", check=CHECK.replace("}", ", severity: warn}")), ago=timedelta(0)
     )
-    first.attempt.number = 2
+    first.attempt.number, first.attempt.follows_another = 2, True
     again = await step.execute(first.attempt)
     assert again.outcome == first.outcome
     assert (again.failed, again.outcome.expected) == (None, "within 50% of the last run: 4")
