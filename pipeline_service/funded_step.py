@@ -12,7 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from pipeline_service.failures import ended_of
+    from pipeline_service.failures import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, ended_of
     from pipeline_service.run_funds import RunFunds
     from pipeline_service.step_result import Billed, StepDecision, StepResult
     from pipeline_service.steps.funds import READS
@@ -49,6 +49,7 @@ class FundedStep:
 
     async def _succeed(self, attempt: Attempting[AnyOutcome]) -> AnyOutcome:
         number, read_before = 1, 0
+        pause_seconds = FIRST_PAUSE_SECONDS
         while True:
             try:
                 outcome = await attempt(number, dict(self._granted), read_before)
@@ -60,6 +61,10 @@ class FundedStep:
                 if ended.result is not None and ended.result.wanted:
                     self._settle_what_is_done(ended.result.billed)
                     read_before += ended.result.billed.bytes.get(READS, 0)
+                    if READS in ended.result.wanted and READS in ended.result.billed.bytes:
+                        # Beginning again: what was cut off may have been billed, and an outage must not use up the budget.
+                        await asyncio.sleep(pause_seconds)
+                        pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
                     self._granted |= await self._funds.reserve(self._step_id, ended.result)
                     continue
                 if not ended.may_repeat or number >= self._most_attempts:

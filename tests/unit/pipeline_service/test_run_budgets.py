@@ -1,9 +1,13 @@
 """Runs within a budget of their own: no statement is run for which nothing is reserved."""
 
+import time
 from collections import Counter
+from typing import Any
 
+import pytest
 from temporalio.api.enums.v1 import EventType
 
+from common.errors import Transient
 from common.warehouse.estimate import Estimate
 from pipeline_service.budgets import BudgetLimits
 from pipeline_service.price import MINIMUM_BILLED_BYTES as LEAST
@@ -107,4 +111,25 @@ async def test_a_job_that_billed_nothing_keeps_nothing_from_the_checks_of_its_ow
     lab.warehouse.bills["a_stage_1"] = 0
     async with lab.worker():
         run = await spending.end_of(await lab.start(wanted))
+    assert reasons(run) == {"COMPLETE": 1}
+
+
+async def test_reads_that_are_refused_for_a_while_do_not_use_up_the_budget(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spending = per_run(lab, SIZE + 6 * LEAST)
+    lab.warehouse.tables[f"{lab.tenant_id}.dq_results"] = []
+    read, measured = lab.warehouse.read, None
+
+    async def refuse_for_a_while(*args: Any, **options: Any) -> Any:
+        nonlocal measured
+        if options.get("max_bytes_billed") is not None:  # a check, and not a record
+            measured = measured or time.monotonic()
+            if time.monotonic() < measured + 4:
+                raise Transient("refused")
+        return await read(*args, **options)
+
+    monkeypatch.setattr(lab.warehouse, "read", refuse_for_a_while)
+    async with lab.worker():
+        run = await spending.run("a", checked=True)
     assert reasons(run) == {"COMPLETE": 1}
