@@ -19,7 +19,7 @@ from pipeline_service.price import Price
 from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
 from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
-from pipeline_service.step_result import StepDecision, StepResult, StepTask
+from pipeline_service.step_result import NewestRow, StepDecision, StepResult, StepTask
 from pipeline_service.steps.attempt import PUBLISH, Attempt, stage_table
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.funds import Funds, MoreBytesWanted
@@ -78,6 +78,15 @@ class Activities:
             return StepDecision(await self._steps.decide(attempt), attempt.billed())
 
         return await self._seen_through(task, decide, _forget)
+
+    @activity.defn
+    async def find_newest_row(self, task: StepTask) -> NewestRow:
+        """Tell how fresh a step's source is."""
+
+        async def find(attempt: Attempt) -> NewestRow:
+            return NewestRow(await self._steps.find_newest_row(attempt), attempt.billed())
+
+        return await self._seen_through(task, find, _forget)
 
     async def _seen_through(
         self,
@@ -157,7 +166,7 @@ async def _recorded() -> AsyncIterator[None]:
 
 
 async def _forget(_attempt: Attempt, _error: RunError) -> None:
-    """A condition leaves no record of its own."""
+    """A condition, or the search for the newest row, leaves no record of its own."""
 
 
 def _log_failure(attempt: Attempt, described: RunError) -> None:

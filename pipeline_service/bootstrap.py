@@ -55,6 +55,7 @@ from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.load import LoadExecutor
+from pipeline_service.steps.newest_row import NewestRows
 from pipeline_service.steps.publication import Publication
 from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import open_client
@@ -224,6 +225,7 @@ def _activities(
         load=LoadExecutor(warehouse, locations, publication),
         dq=DqExecutor(warehouse, checks),
         conditions=Conditions(warehouse),
+        newest_rows=NewestRows(accounts),
         tenants=tenants,
     )
     return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock, price=price)

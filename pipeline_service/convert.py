@@ -89,6 +89,7 @@ def run_to_proto(run: Run, *, with_days: bool = True) -> run_pb2.Run:
         bytes_processed=sum(step.bytes_processed for step in run.own_steps),
         bytes_billed=sum(step.bytes_billed for step in run.own_steps),
         cost_usd=_cost(run.cost_usd),
+        newest_source_row_time=timestamp(run.newest_source_row_time),
         retry_of=run.header.retry_of,
         queue_position=run.queue_position,
         backfill=backfill_to_proto(run.state.backfill, with_days=with_days) if run.state.backfill else None,
@@ -157,6 +158,7 @@ def _step(step: Step) -> run_pb2.Step:
         stage_job_id=step.stage_job_id,
         publish_job_id=step.publish_job_id,
         cost_usd=_cost(step.cost_usd),
+        newest_source_row_time=timestamp(step.newest_source_row_time),
         price_per_tib_usd=step.price_per_tib_usd,
     )
 

@@ -63,6 +63,7 @@ def _step(step: PlanStep, estimate: StepEstimate) -> plan_pb2.PlannedStep:
         estimate=_estimate(estimate),
         keys=published.keys if published else (),
         load=_load(load) if load else None,
+        newest_source_row=_statement(query.newest_source_row) if query and query.newest_source_row else None,
     )
 
 

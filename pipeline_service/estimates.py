@@ -94,6 +94,8 @@ class Estimates:
         if step.query is not None:
             select, is_view = step.query.select, step.query.write == "view"
             reads.append(_Read(select.statement(), len(select.tables), counts=not is_view))
+            if (newest := step.query.newest_source_row) is not None:
+                reads.append(_Read(newest.statement(), len(newest.tables)))
             if is_view:
                 reads += _checks(step, select.sql, len(select.tables))
         if step.checked is not None:

@@ -14,10 +14,10 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.failures import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, ended_of
     from pipeline_service.run_funds import RunFunds
-    from pipeline_service.step_result import Billed, StepDecision, StepResult
+    from pipeline_service.step_result import Billed, NewestRow, StepDecision, StepResult
     from pipeline_service.steps.funds import READS
 
-AnyOutcome = TypeVar("AnyOutcome", StepResult, StepDecision)
+AnyOutcome = TypeVar("AnyOutcome", StepResult, StepDecision, NewestRow)
 Attempting = Callable[[int, Mapping[str, int], int], Awaitable[AnyOutcome]]
 """Makes an attempt: by its number, what is reserved for it by purpose, and what it has read for before it asked for that."""
 

@@ -109,7 +109,8 @@ class PlanTable:
 
 @dataclass(frozen=True, slots=True)
 class PlanQuery:
-    """What a query step stages and publishes. `credential` is a name and never more; plans of earlier releases lack it and `keys`."""
+    """What a query step stages and publishes. `credential` is a name and never more; plans of earlier releases lack what has a
+    default."""
 
     select: PlanStatement
     destination: PlanTable
@@ -118,6 +119,7 @@ class PlanQuery:
     max_bytes_billed: int | None
     credential: str | None = None
     keys: tuple[str, ...] = ()
+    newest_source_row: PlanStatement | None = None
 
     @classmethod
     def of(cls, resolved: ResolvedQuery) -> "PlanQuery":
@@ -130,6 +132,7 @@ class PlanQuery:
             resolved.max_bytes_billed,
             resolved.credential,
             resolved.keys,
+            PlanStatement.of(resolved.newest_source_row) if resolved.newest_source_row else None,
         )
 
 
@@ -201,9 +204,10 @@ class PlanStep:
 
     def statements(self) -> tuple[PlanStatement, ...]:
         """Every statement that the step runs."""
-        selects = (*([self.when] if self.when else ()), *([self.query.select] if self.query else ()))
-        samples = tuple(check.sample for check in self.checks if check.sample)
-        return selects + tuple(check.measure for check in self.checks) + samples
+        query = self.query
+        own = (self.when, query.newest_source_row if query else None, query.select if query else None)
+        of_checks = (*(check.measure for check in self.checks), *(check.sample for check in self.checks))
+        return tuple(statement for statement in (*own, *of_checks) if statement is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ def run_row(run: Run) -> Record:
         **_error_columns(state.error),
         "error_step_id": state.error.step_id if state.error else None,
         "steps": _STEPS.dump_json(state.steps).decode(),
+        **({"newest_source_row_time": newest} if (newest := run.newest_source_row_time) else {}),
         **({"retry_of": header.retry_of} if header.retry_of else {}),
         **({"backfill_of": header.backfill_of} if header.backfill_of else {}),
         **({"backfill": backfill_to_json(state.backfill)} if state.backfill else {}),

@@ -27,7 +27,7 @@ from pipeline_service.steps.attempt import Attempt, day_of
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
 LAST_RUN_DAYS = 400
 """How far back a run is compared with the last one: a yearly template finds it, and BigQuery reads no older partition."""
-_ADDED = frozenset({"retry_of", "cost_usd", "price_per_tib_usd", "backfill_of", "backfill"})
+_ADDED = frozenset({"retry_of", "cost_usd", "price_per_tib_usd", "backfill_of", "backfill", "newest_source_row_time"})
 """Columns of these tables that tenants of an earlier version lack until they are migrated."""
 _MOST_KNOWN = 10_000
 """Tables that are known to have every column. Beyond that all are looked at anew."""

@@ -75,7 +75,8 @@ class RunError:
 class Step:
     """One step of a run. `destination_table` is empty where it publishes none. What the last attempt took and did: `bytes_billed` at
     `price_per_tib_usd`, in decimal text, empty for steps of earlier releases and those that have not ended; the last jobs that staged
-    its rows and published them, empty where it had none."""
+    its rows and published them, empty where it had none. `newest_source_row_time` is as it was before the step read its source; None where
+    its template does not ask."""
 
     step_id: str
     type: str
@@ -93,6 +94,7 @@ class Step:
     stage_job_id: str = ""
     publish_job_id: str = ""
     price_per_tib_usd: str = ""
+    newest_source_row_time: datetime | None = None
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -153,6 +155,13 @@ class Run:
     def own_steps(self) -> tuple[Step, ...]:
         """The steps that this run executed: not those that the run before it had completed, which are accounted for there."""
         return tuple(s for s in self.state.steps if s.start_time is not None and s.start_time >= self.create_time)
+
+    @property
+    def newest_source_row_time(self) -> datetime | None:
+        """The latest of its steps', those included that the run before it had completed; None where that is known of none."""
+        return max(
+            (step.newest_source_row_time for step in self.state.steps if step.newest_source_row_time), default=None
+        )
 
     @property
     def cost_usd(self) -> Decimal | None:

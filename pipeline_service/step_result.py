@@ -68,6 +68,14 @@ class StepResult:
 
 
 @dataclass(frozen=True, slots=True)
+class NewestRow:
+    """When the newest row that a step is about to read came into its source, None where nobody knows, and what finding out has billed."""
+
+    time: datetime | None
+    billed: Billed
+
+
+@dataclass(frozen=True, slots=True)
 class StepDecision:
     """Whether a step's condition holds, and what asking it has billed."""
 

@@ -54,6 +54,7 @@ async def working(
             activities.run_step,
             activities.decide_step,
             activities.decide_funded_step,
+            activities.find_newest_row,
             activities.begin_run,
             activities.end_run,
             gate_activities.open_gate,

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -128,10 +128,13 @@ class RunWorkflow:
             return
         async with self._slots:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
+            newest_source_row_time = None
             try:
                 if step.when is not None and not await self._holds(step):
                     self._set(step, status=StepStatus.SKIPPED, end_time=workflow.now())
                     return
+                if step.query is not None and step.query.newest_source_row is not None:
+                    newest_source_row_time = await self._newest_row_time(step)
                 result = await self._run_step(step)
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
@@ -155,12 +158,18 @@ class RunWorkflow:
             stage_job_id=result.stage_job_id,
             publish_job_id=result.publish_job_id,
             price_per_tib_usd=result.price_per_tib_usd,
+            newest_source_row_time=newest_source_row_time,
         )
 
     async def _holds(self, step: PlanStep) -> bool:
         if self._has_budget():
             return (await self._funded(Activities.decide_funded_step, step)).holds
         return await self._attempted(Activities.decide_step, step)
+
+    async def _newest_row_time(self, step: PlanStep) -> datetime | None:
+        if self._has_budget():
+            return (await self._funded(Activities.find_newest_row, step)).time
+        return (await self._attempted(Activities.find_newest_row, step)).time
 
     async def _run_step(self, step: PlanStep) -> StepResult:
         if self._has_budget():

@@ -65,7 +65,8 @@ class ResolvedQuery:
     """What a query step stages and publishes, or, where `write` is view, makes a view of.
 
     `destination.partition` is set exactly when `write` is replace_partition, `keys` when it is merge; `credential` names the tenant's
-    credential of the account that the SELECT runs as, None the service's own.
+    credential of the account that the SELECT runs as, None the service's own;
+    `newest_source_row` yields one row of one column, `newest` TIMESTAMP.
     """
 
     select: ResolvedStatement
@@ -75,6 +76,7 @@ class ResolvedQuery:
     max_bytes_billed: int | None
     credential: str | None = None
     keys: tuple[str, ...] = ()
+    newest_source_row: ResolvedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,19 +87,20 @@ class _Compiler:
             query=self._query(step, path) if isinstance(step, QueryStep) else None,
             checked=self._table(step.table, step.partition) if isinstance(step, DqStep) else None,
             checks=tuple(self._checks(step.checks, (*path, "checks"))),
-            when=self._when(step.when, (*path, "when")) if step.when is not None else None,
+            when=self._scalar(step.when, (*path, "when"), "decision") if step.when is not None else None,
             on_failure=step.on_failure,
             load=self._load(step, path) if isinstance(step, LoadStep) else None,
         )
 
-    def _when(self, select: str, path: Path) -> ResolvedStatement:
+    def _scalar(self, select: str, path: Path, name: str) -> ResolvedStatement:
+        """A SELECT of one value, as a SELECT of one row with that value under a name."""
         self._read(path, lambda: analyse_scalar(select, aggregate=False))
-        sql = f"SELECT ({select}\n) AS decision"
+        sql = f"SELECT ({select}\n) AS {name}"
         return self._statement(sql, self._read(path, lambda: analyse(sql)))
 
     def _query(self, step: QueryStep, path: Path) -> ResolvedQuery:
         reads = self._read((*path, "sql"), lambda: analyse(step.sql))
-        destination = step.destination
+        destination, newest = step.destination, step.newest_source_row
         if reads.columns is not None:
             for column, where in _columns_missing(step, reads.columns):
                 self._faults.append(Fault((*path, *where), f"the SELECT yields no column {column}"))
@@ -113,6 +114,7 @@ class _Compiler:
             max_bytes_billed=step.max_bytes_billed,
             credential=step.credential,
             keys=destination.keys,
+            newest_source_row=self._scalar(newest, (*path, "newest_source_row"), "newest") if newest else None,
         )
 
     def _load(self, step: LoadStep, path: Path) -> ResolvedLoad:

@@ -86,11 +86,15 @@ class QueryStep(_Step):
     """The query fails instead of billing more than this, for example 10GiB."""
     credential: CredentialName | None = None
     """A credential of the tenant, of the kind gcp_service_account: the query runs as that account. Without one it runs as the service's."""
+    newest_source_row: str | None = None
+    """A SELECT of one TIMESTAMP: when the newest of the rows that `sql` reads came into the source. Runs show it, and keep it."""
 
     @model_validator(mode="after")
-    def _view_needs_no_account(self) -> Self:
+    def _view_reads_later(self) -> Self:
         if self.destination.write == "view" and self.credential is not None:
             raise ValueError("a view runs as whoever reads it: it takes no credential")
+        if self.destination.write == "view" and self.newest_source_row is not None:
+            raise ValueError("a view reads its tables when it is read: no row of theirs is the newest")
         return self
 
 

@@ -24,7 +24,7 @@ NOW = load_onboarding_template(default_configs_dir())
 SINCE_VERSION_1 = {
     "audit_log": {"request_digest", "body_digest"},
     "cloud_credentials": {"identity", "ended_by"},
-    "pipeline_runs": {"retry_of", "cost_usd", "backfill_of", "backfill"},
+    "pipeline_runs": {"retry_of", "cost_usd", "backfill_of", "backfill", "newest_source_row_time"},
     "step_logs": {"cost_usd", "price_per_tib_usd"},
 }
 """The columns that versions 2 and 3 added."""

@@ -1,6 +1,7 @@
 """A real billing export, loaded as a tenant's: each of its days comes out over gRPC as the file has it."""
 
 import asyncio
+from datetime import UTC
 from decimal import Decimal
 
 import pyarrow as pa
@@ -34,10 +35,12 @@ async def test_each_day_of_a_real_export_has_its_rows_cost_and_credits_to_the_la
     key = as_key(answer.api_key)
 
     runs = [await system.call("RunTemplate", key, tenant_id=TENANT, **TEMPLATE, date=day.isoformat()) for day in DAYS]
-    for started in runs:
+    for day, started in zip(DAYS, runs, strict=True):
         run = await system.pipelines.end_of(key, started.pipeline_logging_id)
         assert run.status == run_pb2.Run.COMPLETE, run
         assert all(check.passed for step in run.steps for check in step.checks), run
+        newest = max(row["export_time"] for row in real_rows() if row["usage_start_time"].date() == day)
+        assert run.newest_source_row_time.ToDatetime(UTC) == newest
 
     totals = real_totals()
     assert set(totals) == set(DAYS)

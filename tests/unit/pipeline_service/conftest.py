@@ -38,6 +38,7 @@ from pipeline_service.steps.conditions import Conditions
 from pipeline_service.steps.dq import DqExecutor
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.load import LoadExecutor
+from pipeline_service.steps.newest_row import NewestRows
 from pipeline_service.steps.publication import Publication
 from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import connect
@@ -101,6 +102,7 @@ class Lab:
             load=LoadExecutor(self.warehouse, Locations(own={}, shared={}), publication),
             dq=DqExecutor(self.warehouse, checks),
             conditions=Conditions(self.warehouse),
+            newest_rows=NewestRows(StepAccounts(self.warehouse, None)),
             tenants=self.tenants,
         )
         get_run = GetRun(self.engine, self.records)

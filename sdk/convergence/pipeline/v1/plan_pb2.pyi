@@ -228,6 +228,7 @@ class PlannedStep(_message.Message):
     ESTIMATE_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
+    NEWEST_SOURCE_ROW_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """The step's id in the template."""
     type: _builtins.str
@@ -274,6 +275,10 @@ class PlannedStep(_message.Message):
     def load(self) -> Global___PlannedLoad:
         """The files that a load step reads; absent for other types."""
 
+    @_builtins.property
+    def newest_source_row(self) -> Global___PlannedStatement:
+        """What finds the newest row that its query reads; absent where the template does not ask."""
+
     def __init__(
         self,
         *,
@@ -291,10 +296,11 @@ class PlannedStep(_message.Message):
         estimate: Global___StepEstimate | None = ...,
         keys: _abc.Iterable[_builtins.str] | None = ...,
         load: Global___PlannedLoad | None = ...,
+        newest_source_row: Global___PlannedStatement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "condition", b"condition", "destination", b"destination", "estimate", b"estimate", "load", b"load", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "condition", b"condition", "destination", b"destination", "estimate", b"estimate", "load", b"load", "newest_source_row", b"newest_source_row", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "checks", b"checks", "condition", b"condition", "credential", b"credential", "depends_on", b"depends_on", "destination", b"destination", "estimate", b"estimate", "keys", b"keys", "load", b"load", "max_bytes_billed", b"max_bytes_billed", "query", b"query", "step_id", b"step_id", "type", b"type", "write", b"write"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked", b"checked", "checks", b"checks", "condition", b"condition", "credential", b"credential", "depends_on", b"depends_on", "destination", b"destination", "estimate", b"estimate", "keys", b"keys", "load", b"load", "max_bytes_billed", b"max_bytes_billed", "newest_source_row", b"newest_source_row", "query", b"query", "step_id", b"step_id", "type", b"type", "write", b"write"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,6 +98,7 @@ class Run(_message.Message):
     TEMPLATE_DIGEST_FIELD_NUMBER: _builtins.int
     BYTES_PROCESSED_FIELD_NUMBER: _builtins.int
     BYTES_BILLED_FIELD_NUMBER: _builtins.int
+    NEWEST_SOURCE_ROW_TIME_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     BACKFILL_FIELD_NUMBER: _builtins.int
     BACKFILL_OF_FIELD_NUMBER: _builtins.int
@@ -152,6 +153,10 @@ class Run(_message.Message):
         """Why the run failed; absent unless `status` is FAILED."""
 
     @_builtins.property
+    def newest_source_row_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest row that its steps read came into their sources: the latest of its steps'. Absent where none tells."""
+
+    @_builtins.property
     def backfill(self) -> Global___Backfill:
         """Of a backfill, its days, which it has instead of steps; absent for any other run."""
 
@@ -174,13 +179,14 @@ class Run(_message.Message):
         template_digest: _builtins.str = ...,
         bytes_processed: _builtins.int = ...,
         bytes_billed: _builtins.int = ...,
+        newest_source_row_time: _timestamp_pb2.Timestamp | None = ...,
         cost_usd: _builtins.str = ...,
         backfill: Global___Backfill | None = ...,
         backfill_of: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "newest_source_row_time", b"newest_source_row_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "backfill_of", b"backfill_of", "bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "cost_usd", b"cost_usd", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "template_digest", b"template_digest", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "backfill_of", b"backfill_of", "bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "cost_usd", b"cost_usd", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "newest_source_row_time", b"newest_source_row_time", "parameters", b"parameters", "pipeline_id", b"pipeline_id", "pipeline_logging_id", b"pipeline_logging_id", "queue_position", b"queue_position", "retry_of", b"retry_of", "start_time", b"start_time", "status", b"status", "steps", b"steps", "template_digest", b"template_digest", "tenant_id", b"tenant_id", "trigger_by", b"trigger_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,6 +392,7 @@ class Step(_message.Message):
     STAGE_JOB_ID_FIELD_NUMBER: _builtins.int
     PUBLISH_JOB_ID_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
+    NEWEST_SOURCE_ROW_TIME_FIELD_NUMBER: _builtins.int
     PRICE_PER_TIB_USD_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """The step's id in the template."""
@@ -404,7 +411,9 @@ class Step(_message.Message):
     rows_staged: _builtins.int
     """Rows that its query staged, of which the checks were made."""
     bytes_billed: _builtins.int
-    """Bytes that its statements were billed for, as the warehouse counts them: its last attempt's, without its condition."""
+    """Bytes that its statements were billed for, as the warehouse counts them: its last attempt's, without its condition and the
+    search for the newest row.
+    """
     stage_job_id: _builtins.str
     """The warehouse's job that staged its rows; empty where it staged none."""
     publish_job_id: _builtins.str
@@ -431,6 +440,12 @@ class Step(_message.Message):
     def error(self) -> Global___RunError:
         """Why the step failed; absent unless `status` is FAILED."""
 
+    @_builtins.property
+    def newest_source_row_time(self) -> _timestamp_pb2.Timestamp:
+        """When the newest row that its query reads came into the source, as it was before the query ran; absent where the template does not ask
+        (`newest_source_row`) or there is no row.
+        """
+
     def __init__(
         self,
         *,
@@ -450,11 +465,12 @@ class Step(_message.Message):
         stage_job_id: _builtins.str = ...,
         publish_job_id: _builtins.str = ...,
         cost_usd: _builtins.str = ...,
+        newest_source_row_time: _timestamp_pb2.Timestamp | None = ...,
         price_per_tib_usd: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error", b"error", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "error", b"error", "newest_source_row_time", b"newest_source_row_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "checks", b"checks", "cost_usd", b"cost_usd", "destination_table", b"destination_table", "end_time", b"end_time", "error", b"error", "price_per_tib_usd", b"price_per_tib_usd", "publish_job_id", b"publish_job_id", "rows_staged", b"rows_staged", "rows_written", b"rows_written", "stage_job_id", b"stage_job_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "bytes_billed", b"bytes_billed", "bytes_processed", b"bytes_processed", "checks", b"checks", "cost_usd", b"cost_usd", "destination_table", b"destination_table", "end_time", b"end_time", "error", b"error", "newest_source_row_time", b"newest_source_row_time", "price_per_tib_usd", b"price_per_tib_usd", "publish_job_id", b"publish_job_id", "rows_staged", b"rows_staged", "rows_written", b"rows_written", "stage_job_id", b"stage_job_id", "start_time", b"start_time", "status", b"status", "step_id", b"step_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -106,6 +106,10 @@ _STEPS = {
     "condition": _query(
         _ANY_COLUMNS, more="    when: SELECT COUNT(*) > @count FROM `{source.rates}` WHERE {column} = '{text}'\n"
     ),
+    "newest row": _query(
+        _ANY_COLUMNS,
+        more="    newest_source_row: SELECT MAX(TIMESTAMP({column})) FROM `{source.rates}` WHERE day = @date AND name = '{text}'\n",
+    ),
     "table that is checked": _dq(table='"{column}"'),
     "partition that is checked": _dq(partition='partition: {column: "{column}", value: "{date}"},'),
 }

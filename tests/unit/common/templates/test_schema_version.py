@@ -10,7 +10,7 @@ from tests.rpc.earlier_release import NOW, tables_of_version_1
 DIGESTS = {
     1: "312c5db7ac37c62cd940244fb77393f1",
     2: "4b9213f6f2d37f011a3f5ac01594f7db",
-    3: "5cd73477e34a08077f4173099a5a8cce",
+    3: "20ba0765d1833e0f2b171109cae08e5b",
 }
 """A digest of each version's tables. The line of a version that was released never changes."""
 

@@ -66,3 +66,26 @@ def test_what_a_view_cannot_have_is_refused_by_line(load: Load, old: str, new: s
     assert load(VIEW).destinations == {"v": None}
     found = problems(load, VIEW.replace(old, new))
     assert any(problem.startswith(f"gcp/cost/example.yml:{line}: ") and reason in problem for problem in found), found
+
+
+def test_a_view_tells_no_newest_row(load: Load) -> None:
+    load(MERGED + "    newest_source_row: SELECT MAX(export_time) FROM `{source.export}`\n")
+    (problem,) = problems(load, VIEW + "    newest_source_row: SELECT MAX(at) FROM `{tenant_id}.costs`\n")
+    assert "a view reads its tables when it is read" in problem
+
+
+@pytest.mark.parametrize(
+    ("select", "reason"),
+    [
+        ("SELECT MAX(end_time) FROM `{tenant_id}.pipeline_runs`", "metadata and staging tables are not allowed"),
+        ("SELECT MAX(export_time), 1 FROM `{source.export}`", "one column"),
+        ("DELETE FROM `{source.export}` WHERE TRUE", "SELECT"),
+        ("SELECT MAX(x) FROM checked", "the table checked needs its dataset"),
+    ],
+)
+def test_the_newest_row_is_looked_for_by_one_select_of_what_the_step_may_read(
+    load: Load, select: str, reason: str
+) -> None:
+    problem, *_ = problems(load, MERGED + f"    newest_source_row: {select}\n")
+    assert problem.startswith("gcp/cost/example.yml:7: ")
+    assert reason in problem
