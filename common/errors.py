@@ -400,8 +400,8 @@ class Transient(WarehouseError):
     `lasts` says that it will not within minutes: a quota is used up. Nobody waits for that, though a later call may succeed.
     """
 
-    def __init__(self, message: str, *, lasts: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, lasts: bool = False, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, metadata=metadata)
         self.lasts = lasts
 
 
