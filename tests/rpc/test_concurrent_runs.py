@@ -182,7 +182,7 @@ async def test_sixty_four_callers_of_an_exclusive_template_get_one_run_or_are_to
     assert len(refusals) == CALLERS // 2
     assert {(refusal.code, refusal.reason) for refusal in refusals} == {("ABORTED", "PIPELINE_BUSY")}
     assert all(refusal.metadata == {"pipeline_logging_id": run_id} for refusal in refusals)
-    assert all(f"its run {run_id} is active".encode() in refusal.wire for refusal in refusals)
+    assert all(f"and {run_id} is active".encode() in refusal.wire for refusal in refusals)
     replicas.warehouse.release()
     assert (await second.end_of(key, run_id)).parameters == {"date": day}
 
