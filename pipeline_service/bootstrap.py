@@ -14,6 +14,8 @@ from common.clock import Clock, SystemClock
 from common.credentials.store import CredentialStore
 from common.encryption.cipher import Cipher
 from common.rpc.server import Server
+from common.telemetry.open import open_telemetry
+from common.telemetry.telemetry import Telemetry
 from common.templates.catalog import Catalog
 from common.tenants.tenant import MARK
 from common.tenants.tenants import Tenants
@@ -76,20 +78,29 @@ WATCHES = frozenset({f"/{SERVICE_NAME}/WatchRun"})
 async def pipeline_server(settings: PipelineServiceSettings) -> AsyncIterator[Server]:
     """The server, wired and not yet started, with its worker at work. Waits for the run engine; closes everything at the end."""
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(open_telemetry(settings, service="pipeline_service"))
         warehouse = open_warehouse(settings)
         stack.push_async_callback(warehouse.close)
         cipher = _open_cipher(settings, stack) if _decrypts(settings) else None
         client = await open_client(settings)
-        server = wired(settings, warehouse=warehouse, cipher=cipher, client=client, clock=SystemClock())
+        server = wired(
+            settings, warehouse=warehouse, cipher=cipher, client=client, clock=SystemClock(), telemetry=telemetry
+        )
         yield await stack.enter_async_context(server)
 
 
 @asynccontextmanager
 async def wired(
-    settings: PipelineServiceSettings, *, warehouse: Warehouse, cipher: Cipher | None, client: Client, clock: Clock
+    settings: PipelineServiceSettings,
+    *,
+    warehouse: Warehouse,
+    cipher: Cipher | None,
+    client: Client,
+    clock: Clock,
+    telemetry: Telemetry | None = None,
 ) -> AsyncIterator[Server]:
     """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both. `cipher` may be None where
-    no step can have a credential."""
+    no step can have a credential, `telemetry` where nobody is to be told what goes on."""
     schemas = settings.configs_dir / "metadata" / "schemas"
     records = Records(
         warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock
@@ -161,6 +172,7 @@ async def wired(
             clock=clock,
             watches=WATCHES,
             endings=endings,
+            telemetry=telemetry,
         )
 
 

@@ -9,13 +9,21 @@ from common.credentials.settings import CredentialSettings
 from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import Endpoint
+from common.telemetry.settings import TelemetrySettings
 from common.templates.settings import ConfigsSettings
 from pipeline_service.load_settings import LoadSettings
 from pipeline_service.temporal_settings import TemporalSettings
 
 
 class PipelineServiceSettings(
-    ServerSettings, AuthSettings, LoadSettings, KmsSettings, CredentialSettings, ConfigsSettings, TemporalSettings
+    ServerSettings,
+    AuthSettings,
+    LoadSettings,
+    KmsSettings,
+    CredentialSettings,
+    ConfigsSettings,
+    TemporalSettings,
+    TelemetrySettings,
 ):
     """Everything that PipelineService can be told."""
 

@@ -18,6 +18,8 @@ from common.encryption.kms import connect
 from common.rpc.server import Server
 from common.rpc.tls import RenewedChannel
 from common.rpc.tls_files import RenewedTls, TlsFiles
+from common.telemetry.open import open_telemetry
+from common.telemetry.telemetry import Telemetry
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
 from common.warehouse.effects import Effects
@@ -59,6 +61,7 @@ SERVICE_NAME = "convergence.tenant.v1.TenantService"
 async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server]:
     """The server, wired and not yet started. Closes every connection at the end."""
     async with AsyncExitStack() as stack:
+        telemetry = await stack.enter_async_context(open_telemetry(settings, service="tenant_service"))
         warehouse = open_warehouse(settings)
         stack.push_async_callback(warehouse.close)
         cipher = connect(settings)
@@ -66,7 +69,9 @@ async def tenant_server(settings: TenantServiceSettings) -> AsyncIterator[Server
         channel = pipeline_channel(settings)
         stack.push_async_callback(channel.close)
         runner = PipelineClient(channel.get, bound_seconds=settings.auth_bound_seconds)
-        yield wire(settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=SystemClock())
+        yield wire(
+            settings, warehouse=warehouse, cipher=cipher, runner=runner, clock=SystemClock(), telemetry=telemetry
+        )
 
 
 def pipeline_channel(settings: TenantServiceSettings) -> RenewedChannel:
@@ -88,9 +93,18 @@ class Pipelines(PipelineRunner, RunCanceller, Protocol):
 
 
 def wire(
-    settings: TenantServiceSettings, *, warehouse: Warehouse, cipher: Cipher, runner: Pipelines, clock: Clock
+    settings: TenantServiceSettings,
+    *,
+    warehouse: Warehouse,
+    cipher: Cipher,
+    runner: Pipelines,
+    clock: Clock,
+    telemetry: Telemetry | None = None,
 ) -> Server:
-    """The server over these adapters. Raises DoesNotLoad for an onboarding template that does not load."""
+    """The server over these adapters; `telemetry` is None where nobody is to be told what goes on.
+
+    Raises DoesNotLoad for an onboarding template that does not load.
+    """
     template = load_onboarding_template(settings.configs_dir)
     effects = Effects(warehouse, clock)
     audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
@@ -167,4 +181,5 @@ def wire(
         },
         beside=usage.flushing(),
         clock=clock,
+        telemetry=telemetry,
     )

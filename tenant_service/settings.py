@@ -6,6 +6,7 @@ from common.credentials.settings import CredentialSettings
 from common.encryption.settings import KmsSettings
 from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import Endpoint
+from common.telemetry.settings import TelemetrySettings
 from common.templates.settings import ConfigsSettings
 from common.warehouse.settings import WarehouseSettings
 from tenant_service.pipeline_settings import PipelineClientSettings
@@ -19,6 +20,7 @@ class TenantServiceSettings(
     CredentialSettings,
     ConfigsSettings,
     PipelineClientSettings,
+    TelemetrySettings,
 ):
     """Everything that TenantService can be told."""
 

@@ -19,8 +19,10 @@ from common.rpc.error_interceptor import errors_to_statuses
 from common.rpc.limits_interceptor import CallLimits
 from common.rpc.log_interceptor import logged
 from common.rpc.settings import ConnectionSettings, ServerSettings
+from common.rpc.telemetry_interceptor import of_unknown_methods, told
 from common.rpc.tls import server_credentials
 from common.rpc.under_way import CallsUnderWay
+from common.telemetry.telemetry import Telemetry
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -52,10 +54,12 @@ class Server:
         clock: Clock,
         watches: Collection[str] = (),
         endings: Sequence[Callable[[], None]] = (),
+        telemetry: Telemetry | None = None,
     ) -> None:
         """`services` are those of ours, by the proto's full name, each with what registers it: none for a process that only works.
         `beside` is what goes on from the server's start to its end. `watches` are the full names of methods whose calls wait more than they
-        work. `endings` are called once no new calls are taken, to begin the end of what would otherwise go on for ever.
+        work. `endings` are called once no new calls are taken, to begin the end of what would otherwise go on for ever. Every call
+        is told to `telemetry`.
 
         Raises ValueError for a method that does not say who may call it, and for TLS files that do not do.
         """
@@ -67,12 +71,14 @@ class Server:
         self._under_way = CallsUnderWay()
         rules = access_rules(services)
         limits = CallLimits(settings, clock, watches=watches, streams=streams_of(services))
+        told_to = () if telemetry is None else (told(telemetry),)
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
             options=_channel_arguments(settings),
             interceptors=[  # the order is ADR 0025's
-                UnknownMethods(errors_to_statuses, logged),
+                UnknownMethods(errors_to_statuses, *map(of_unknown_methods, told_to), logged),
                 AroundInterceptor(errors_to_statuses),
+                *map(AroundInterceptor, told_to),
                 AroundInterceptor(logged),
                 AroundInterceptor(self._under_way.around),
                 AroundInterceptor(limits.admitted),

@@ -11,6 +11,7 @@ from common.errors import Unauthenticated
 from common.rpc.caller import Caller
 from common.rpc.server import Server
 from common.rpc.settings import ServerSettings
+from common.telemetry.telemetry import Telemetry
 
 Register = Callable[[grpc.aio.Server], None]
 
@@ -34,6 +35,7 @@ async def bare_server(
     authenticator: Any = None,
     clock: Clock | None = None,
     watches: Collection[str] = (),
+    telemetry: Telemetry | None = None,
     **options: Any,
 ) -> AsyncIterator[Server]:
     """Start a server with these settings over the defaults, on a free port; stop it."""
@@ -47,6 +49,7 @@ async def bare_server(
         beside=nullcontext(),
         clock=clock or SystemClock(),
         watches=watches,
+        telemetry=telemetry,
     )
     await server.start()
     try:

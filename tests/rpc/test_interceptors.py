@@ -16,6 +16,8 @@ from common.rpc.auth_interceptor import authenticated
 from common.rpc.caller import Caller, current_caller
 from common.rpc.error_interceptor import errors_to_statuses
 from common.rpc.log_interceptor import logged
+from common.rpc.telemetry_interceptor import told
+from common.telemetry.telemetry import Telemetry
 from tests.rpc.statuses import refusal_of
 
 SERVICE = "test.Kinds"
@@ -71,11 +73,13 @@ def _parse(body: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[grpc.aio.Channel]:
+async def serving(telemetry: Telemetry | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    told_to = () if telemetry is None else (told(telemetry),)
     rules = {f"/{SERVICE}/{kind}": Access(SCOPE) for kind in KINDS}
     server = grpc.aio.server(
         interceptors=[
             AroundInterceptor(errors_to_statuses),
+            *map(AroundInterceptor, told_to),
             AroundInterceptor(logged),
             AroundInterceptor(authenticated(Keys(), rules, max_waiting=100)),
         ]
