@@ -12,6 +12,7 @@ from common.templates.template import Template, TemplateName
 from common.tenants.tenants import Tenants
 from pipeline_service.backfill import MAX_DAYS, Backfill
 from pipeline_service.backfill_plan import BackfillPlan
+from pipeline_service.budgets import Budgets
 from pipeline_service.engine import Started
 from pipeline_service.planning import Planner
 from pipeline_service.request_record import Requests, digest_of, request_key
@@ -45,12 +46,20 @@ class BackfillTemplate:
     """The use case."""
 
     def __init__(
-        self, *, catalog: Catalog, tenants: Tenants, planner: Planner, requests: Requests, most_parallel: int
+        self,
+        *,
+        catalog: Catalog,
+        tenants: Tenants,
+        planner: Planner,
+        budgets: Budgets,
+        requests: Requests,
+        most_parallel: int,
     ) -> None:
         """`most_parallel` days at once are as many as the warehouse takes well into one table."""
         self._catalog = catalog
         self._tenants = tenants
         self._planner = planner
+        self._budgets = budgets
         self._requests = requests
         self._most_parallel = most_parallel
 
@@ -67,7 +76,7 @@ class BackfillTemplate:
         """Start the backfill, or join the same one where it is active.
 
         Raises InvalidInput, TenantMismatch, RequestIdReused, TenantNotFound, TenantNotReady, TenantSuspended, TemplateNotFound,
-        TemplateInvalid, TableNotAllowed, SourceNotGranted, PlanTooLarge, PipelineBusy, Unavailable.
+        TemplateInvalid, TableNotAllowed, SourceNotGranted, PlanTooLarge, PipelineBusy, BudgetExceeded, Unavailable.
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
@@ -110,6 +119,7 @@ class BackfillTemplate:
             trigger_by=trigger_by,
             principal=caller.principal,
         )
+        await self._budgets.require_left(plan)
         return await self._requests.start(key, digest, plan.workflow_id, plan)
 
     async def _plan(

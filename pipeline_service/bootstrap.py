@@ -274,6 +274,7 @@ def _use_cases(
             catalog=catalog,
             tenants=tenants,
             planner=planner,
+            budgets=budgets,
             requests=requests,
             most_parallel=min(warehouse.writers_per_table or MAX_PARALLEL, MAX_PARALLEL),
         ),

@@ -31,6 +31,8 @@ SMALL_STEP = """
     destination: {{table: {0}, write: replace_table}}
 """
 TEMPLATES = {
+    "daily": "description: Bills 10 MiB for each day\nparameters: {date: {type: date, required: true}}\nsteps:"
+    + SMALL_STEP.format("one"),
     "small": "description: Bills 10 MiB\nparameters: {note: {type: string}}\nsteps:" + SMALL_STEP.format("one"),
     "parallel": "description: Bills 10 MiB three times at once\nmax_bytes: 25MiB\nsteps:"
     + "".join(map(SMALL_STEP.format, ("one", "two", "three"))),
@@ -129,6 +131,32 @@ async def test_parallel_steps_cannot_pass_the_budget_of_a_template_together(repl
     assert outcome_of(run) == "COMPLETE", "a retry is another run"
     refusal = await refused(replicas.here.start(tenant_id, key, "small", date=""))
     assert refusal.metadata == {"bytes_left": str(DAY_BYTES - 3 * STEP_BILLS)}
+
+
+async def test_a_backfill_is_refused_once_the_day_is_used_up_and_fails_the_days_that_do_not_fit(
+    replicas: Replicas,
+) -> None:
+    tenant_id, key = await replicas.here.onboard()
+
+    async def start(last: str) -> str:
+        names = {"provider": "gcp", "domain": "test", "template_name": "daily"}
+        request = pb2.BackfillTemplateRequest(tenant_id=tenant_id, start_date="2025-11-01", end_date=last, **names)
+        answer = await replicas.there.stub.BackfillTemplate(request, metadata=key, timeout=30)
+        return str(answer.pipeline_logging_id)
+
+    run = await replicas.here.end_of(key, await start("2025-11-05"))
+    assert outcome_of(run) == "DAYS_FAILED"
+    assert (run.backfill.complete_days, run.backfill.failed_days) == (3, 2)
+    failed = [day for day in run.backfill.days if day.status == run_pb2.Backfill.FAILED]
+    for day in failed:
+        assert outcome_of(await replicas.there.end_of(key, day.pipeline_logging_id)) == "BUDGET_EXCEEDED"
+    assert await billed_by(replicas.here.warehouse, tenant_id) == 3 * STEP_BILLS
+
+    refusal = await refused(start("2025-11-06"))
+    assert (refusal.code, refusal.reason, refusal.retry) == ("RESOURCE_EXHAUSTED", "BUDGET_EXCEEDED", True)
+    assert refusal.metadata == {"bytes_left": str(DAY_BYTES - 3 * STEP_BILLS)}
+    retry = pb2.RetryRunRequest(pipeline_logging_id=run.pipeline_logging_id)
+    assert (await refused(replicas.here.stub.RetryRun(retry, metadata=key, timeout=30))).reason == "BUDGET_EXCEEDED"
 
 
 async def test_conditions_and_checks_count_and_give_back_what_they_do_not_bill(replicas: Replicas) -> None:
