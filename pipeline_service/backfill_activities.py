@@ -83,9 +83,22 @@ class BackfillActivities:
     @activity.defn
     async def stop_days(self, task: DaysTask) -> tuple[Day, ...]:
         """Cancel the runs of these days that the backfill started, also where it was never told of one. Where they stand now: a day whose
-        run goes on is RUNNING, one without a run of the backfill's CANCELLED."""
-        async with _repeated():
-            return await self._each(task, self._stop)
+        run goes on is RUNNING, one without a run of the backfill's CANCELLED. While one cannot be stopped this is repeated, whatever the
+        reason, once the others are: a backfill that has ended leaves no run of its own behind."""
+        problems: list[Exception] = []
+
+        async def stop(backfill: BackfillRef, day: Day) -> Day:
+            try:
+                return await self._stop(backfill, day)
+            except Exception as error:  # noqa: BLE001 - raised once the others are stopped
+                problems.append(error)
+                return day
+
+        async with _repeated(most_attempts=None):
+            days = await self._each(task, stop)
+            if problems:
+                raise problems[0]
+            return days
 
     @activity.defn
     async def see_closed(self, task: DaysTask) -> None:
@@ -171,13 +184,14 @@ def _start_id(backfill: BackfillRef, date: str) -> str:
 
 
 @asynccontextmanager
-async def _repeated() -> AsyncIterator[None]:
-    """Fail so that the engine tries again, keeping no cause's text: for ever where it may pass."""
+async def _repeated(*, most_attempts: int | None = _MOST_ATTEMPTS) -> AsyncIterator[None]:
+    """Fail so that the engine tries again, keeping no cause's text: for ever where it may pass, and otherwise up to `most_attempts`, None
+    for ever."""
     try:
         async with while_alive():
             yield
     except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
         number = activity.info().attempt
-        repeat = isinstance(error, _PASSING) or number < _MOST_ATTEMPTS
+        repeat = most_attempts is None or isinstance(error, _PASSING) or number < most_attempts
         attempt = min(number, LONGEST_PAUSE_ATTEMPT)
         raise as_application_error(as_run_error(error), StepResult(), repeat=repeat, attempt=attempt) from None

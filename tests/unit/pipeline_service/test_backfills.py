@@ -283,6 +283,32 @@ async def test_a_history_grows_by_a_dozen_events_for_each_day_and_replays(lab: L
     await Replayer(workflows=[BackfillWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
 
 
+async def test_a_cancelled_backfill_stops_what_it_can_and_goes_on_until_the_engine_lets_it_stop_the_rest(
+    lab: Lab, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline_service.failures.FIRST_PAUSE_SECONDS", 0.02)
+    failures, cancel_run = 0, lab.engine.cancel
+
+    async def refuse(run: ActiveRun) -> None:
+        nonlocal failures
+        if run.workflow_id == refused.workflow_id and failures < 12:  # more than what nobody foresaw is tried
+            failures += 1
+            raise RuntimeError("what nobody foresaw")
+        await cancel_run(run)
+
+    days.hold()
+    async with lab.worker():
+        started = await days.start("2025-11-03")
+        first, *_ = await days.stand(started, "RUNNING", "RUNNING", "PENDING")
+        refused = await lab.execution(first.pipeline_logging_id)
+        backfill = await lab.execution(started.pipeline_logging_id)
+        monkeypatch.setattr(lab.engine, "cancel", refuse)
+        await cancel_run(ActiveRun(backfill.workflow_id, backfill.engine_run_id))
+        await days.stand(started, "RUNNING", "CANCELLED", "CANCELLED")
+        ended = await days.end_of(started)
+    assert (failures, ended.state.status, statuses(ended)) == (12, RunStatus.CANCELLED, ["CANCELLED"] * 3)
+
+
 async def test_what_ends_the_runs_of_a_tenant_ends_its_backfills_and_their_days(lab: Lab, days: Days) -> None:
     days.hold()
     async with lab.worker():
