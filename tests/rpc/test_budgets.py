@@ -139,8 +139,14 @@ async def test_a_backfill_is_refused_once_the_day_is_used_up_and_fails_the_days_
     tenant_id, key = await replicas.here.onboard()
 
     async def start(last: str) -> str:
-        names = {"provider": "gcp", "domain": "test", "template_name": "daily"}
-        request = pb2.BackfillTemplateRequest(tenant_id=tenant_id, start_date="2025-11-01", end_date=last, **names)
+        request = pb2.BackfillTemplateRequest(
+            tenant_id=tenant_id,
+            provider="gcp",
+            domain="test",
+            template_name="daily",
+            start_date="2025-11-01",
+            end_date=last,
+        )
         answer = await replicas.there.stub.BackfillTemplate(request, metadata=key, timeout=30)
         return str(answer.pipeline_logging_id)
 
