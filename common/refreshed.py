@@ -11,6 +11,7 @@ import structlog
 
 from common.clock import Clock
 from common.errors import Transient, Unavailable
+from common.lookups import Lookups
 
 T = TypeVar("T")
 Found = TypeVar("Found")
@@ -36,13 +37,16 @@ class Refreshed(Generic[T]):
         wait_seconds: float,
         clock: Clock,
         gate: AbstractAsyncContextManager[object] | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
-        """`load` reads the value; a caller waits for it at most `wait_seconds`; `gate` limits how many values load at once."""
+        """`load` reads the value; a caller waits for it at most `wait_seconds`; `gate` limits how many values load at once; `lookups`
+        counts what is found."""
         self._load = load
         self._bound = bound_seconds
         self._wait = wait_seconds
         self._clock = clock
         self._gate = gate or nullcontext()
+        self._lookups = lookups or Lookups()
         self._value: T | None = None
         self._value_began = float("-inf")  # when the read began that gave the value
         self._value_read = 0  # which read it was: the first is 1
@@ -68,7 +72,10 @@ class Refreshed(Generic[T]):
         answered in one moment, and hold up everybody else.
         """
         reads_begun = self.reads_begun
-        if (found := look(await self.get())) is not None:
+        is_known = self._value is not None and self._clock.monotonic() - self._value_began < self._bound
+        found = look(await self.get())
+        self._lookups.note(hit=is_known and found is not None)
+        if found is not None:
             return found
         came = self._clock.monotonic()
         found = look(await self.get_newer(reads_begun))
@@ -156,6 +163,8 @@ class RefreshedByTenant(Generic[T]):
         clock: Clock,
         size: int = 10_000,
     ) -> None:
+        self.lookups = Lookups()
+        """Of all tenants together."""
         self._load = load
         self._bound_seconds = bound_seconds
         self._wait_seconds = wait_seconds
@@ -174,6 +183,7 @@ class RefreshedByTenant(Generic[T]):
                 wait_seconds=self._wait_seconds,
                 clock=self._clock,
                 gate=self._gate,
+                lookups=self.lookups,
             )
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)

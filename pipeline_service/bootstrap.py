@@ -14,12 +14,13 @@ from common.clock import Clock, SystemClock
 from common.credentials.store import CredentialStore
 from common.encryption.cipher import Cipher
 from common.rpc.server import Server
+from common.telemetry.caches import tell_lookups
 from common.telemetry.open import open_telemetry
 from common.telemetry.telemetry import Telemetry
 from common.templates.catalog import Catalog
 from common.tenants.tenant import MARK
 from common.tenants.tenants import Tenants
-from common.warehouse.open import open_accounts, open_warehouse
+from common.warehouse.open import open_accounts, open_warehouse, watched
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
@@ -48,6 +49,7 @@ from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
 from pipeline_service.retry_run import RetryRun
 from pipeline_service.run_pipeline import RunPipeline
+from pipeline_service.run_telemetry import RunTelemetry
 from pipeline_service.run_template import RunTemplate
 from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
@@ -64,6 +66,7 @@ from pipeline_service.temporal_connection import open_client
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_gates import TemporalGates
 from pipeline_service.temporal_requests import TemporalRequests
+from pipeline_service.traced_engine import TracedEngine
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
 from pipeline_service.worker import working
@@ -101,16 +104,19 @@ async def wired(
 ) -> AsyncIterator[Server]:
     """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both. `cipher` may be None where
     no step can have a credential, `telemetry` where nobody is to be told what goes on."""
+    warehouse = watched(warehouse, settings, telemetry)
     schemas = settings.configs_dir / "metadata" / "schemas"
     records = Records(
         warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock
     )
     directory = open_directory(settings, warehouse, clock)
     tenants = open_tenants(settings, warehouse, directory, clock)
-    engine = TemporalEngine(client, task_queue=settings.temporal_task_queue)
+    engine = _engine(client, settings.temporal_task_queue, telemetry)
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
     locations = Locations(own=places_of(settings.load_locations), shared=places_of(settings.shared_load_locations))
+    verifier = open_verifier(settings, warehouse, directory, usage, clock)
+    tell_lookups(telemetry, {"tenants": directory.lookups, "keys": verifier.lookups})
     gates = TemporalGates(client, task_queue=settings.temporal_task_queue)
     budget_limits = BudgetLimits(settings.max_bytes_per_run, settings.max_bytes_per_tenant_per_day)
     planner = Planner(tenants, locations, clock, budget_limits)
@@ -140,7 +146,7 @@ async def wired(
                 locations=locations,
                 records=records,
                 warehouse=warehouse,
-                accounts=StepAccounts(warehouse, _tenant_accounts(settings, warehouse, cipher)),
+                accounts=StepAccounts(warehouse, _tenant_accounts(settings, warehouse, cipher, telemetry)),
                 clock=clock,
                 price=price,
             )
@@ -161,12 +167,13 @@ async def wired(
                 max_concurrent_steps=settings.max_concurrent_steps,
                 grace_seconds=settings.shutdown_grace_seconds * STEPS_SHARE,
                 cached_runs=settings.temporal_cached_runs,
+                interceptors=[RunTelemetry(telemetry)] if telemetry else [],
             )
             endings.append(await stack.enter_async_context(worker))
         yield Server(
             settings,
             services=services,
-            authenticator=open_verifier(settings, warehouse, directory, usage, clock),
+            authenticator=verifier,
             dependencies={"warehouse": partial(warehouse.list_datasets, label=MARK), "engine": engine.probe},
             beside=usage.flushing(),
             clock=clock,
@@ -174,6 +181,12 @@ async def wired(
             endings=endings,
             telemetry=telemetry,
         )
+
+
+def _engine(client: Client, task_queue: str, telemetry: Telemetry | None) -> TemporalEngine:
+    if telemetry is None:
+        return TemporalEngine(client, task_queue=task_queue)
+    return TracedEngine(client, task_queue=task_queue, tracer=telemetry.tracer)
 
 
 @asynccontextmanager
@@ -205,10 +218,10 @@ def _open_cipher(settings: PipelineServiceSettings, stack: AsyncExitStack) -> Ci
 
 
 def _tenant_accounts(
-    settings: PipelineServiceSettings, warehouse: Warehouse, cipher: Cipher | None
+    settings: PipelineServiceSettings, warehouse: Warehouse, cipher: Cipher | None, telemetry: Telemetry | None
 ) -> TenantAccounts | None:
     """None for the local warehouse, which knows no accounts."""
-    warehouses = open_accounts(settings)
+    warehouses = open_accounts(settings, telemetry)
     if warehouses is None:
         return None
     assert cipher is not None  # noqa: S101  `_decrypts` says so

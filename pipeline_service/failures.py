@@ -13,6 +13,8 @@ from pipeline_service.step_result import Billed, StepResult
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _LOST = "WORKER_LOST"
 _MORE_BYTES = "MORE_BYTES_WANTED"
+NO_FAILURES = frozenset({_LOST, _MORE_BYTES})
+"""Types of errors that end an attempt though nothing has failed: the step goes on in another."""
 
 
 def as_application_error(described: RunError, result: StepResult, *, repeat: bool, attempt: int) -> ApplicationError:

@@ -2,11 +2,11 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import Payload, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
@@ -80,6 +80,8 @@ class TemporalEngine:
             on_conflict_options=OnConflictOptions(attach_request_id=start_id is not None),
             priority=raw_turn_of(plan.header.tenant_id),
         )
+        for name, header in self._headers().items():
+            request.header.fields[name].CopyFrom(header)
         request.input.payloads.append(await encode(self._client, plan))
         request.memo.fields[HEADER_MEMO].CopyFrom(await encode(self._client, plan.header))
         for name, value in fields_of(state).items():
@@ -99,6 +101,10 @@ class TemporalEngine:
             state.status,
             already_running=not response.started,
         )
+
+    def _headers(self) -> Mapping[str, Payload]:
+        """What else a workflow is started with: nothing."""
+        return {}
 
     async def _start_after(self, other: Execution, plan: Plan | BackfillPlan, start_id: str | None) -> Started:
         """Start where the engine answered with a run of other work: one that is in the way or, under an id that was attached to it when it

@@ -1,12 +1,12 @@
 """The worker of this process, which executes runs, whichever process started them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from pipeline_service.activities import Activities
@@ -40,8 +40,11 @@ async def working(
     max_concurrent_steps: int,
     grace_seconds: float,
     cached_runs: int = 1000,
+    interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[Callable[[], None]]:
     """Execute runs meanwhile, keeping `cached_runs` in memory. What it gives begins the end, which the end of the block waits for.
+
+    `interceptors` stand between the engine and all of it.
 
     At the end no new steps are taken; those under way may finish within the grace period, others go on elsewhere, their jobs untouched.
     """
@@ -71,6 +74,7 @@ async def working(
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
         sticky_queue_schedule_to_start_timeout=_STICKY_TIMEOUT,
+        interceptors=interceptors,
         graceful_shutdown_timeout=timedelta(seconds=grace_seconds),
     )
     ending: list[asyncio.Task[None]] = []

@@ -18,12 +18,13 @@ from common.encryption.kms import connect
 from common.rpc.server import Server
 from common.rpc.tls import RenewedChannel
 from common.rpc.tls_files import RenewedTls, TlsFiles
+from common.telemetry.caches import tell_lookups
 from common.telemetry.open import open_telemetry
 from common.telemetry.telemetry import Telemetry
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
 from common.warehouse.effects import Effects
-from common.warehouse.open import open_warehouse
+from common.warehouse.open import open_warehouse, watched
 from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 from tenant_service.acts import Acts
@@ -106,6 +107,7 @@ def wire(
     Raises DoesNotLoad for an onboarding template that does not load.
     """
     template = load_onboarding_template(settings.configs_dir)
+    warehouse = watched(warehouse, settings, telemetry)
     effects = Effects(warehouse, clock)
     audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
     schema = Schema(warehouse, template.tables, template.schema_version)
@@ -113,6 +115,7 @@ def wire(
     usage = open_usage(settings, warehouse, clock)
     directory = open_directory(settings, warehouse, clock)
     verifier = open_verifier(settings, warehouse, directory, usage, clock)
+    tell_lookups(telemetry, {"tenants": directory.lookups, "keys": verifier.lookups})
     keys = KeyStore(warehouse)
     changes = KeyChanges(effects, clock, verifier.forget)
     minting = Minting(keys=keys, changes=changes, cipher=cipher, clock=clock)

@@ -8,6 +8,7 @@ import grpc
 from common.errors import DependencyRefused, Unavailable
 from common.rpc.log_interceptor import correlation_metadata
 from common.secret import Secret
+from common.telemetry.telemetry import carried
 from common.templates.template import TemplateName
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
 from convergence.pipeline.v1 import pipeline_service_pb2_grpc, run_pb2
@@ -73,4 +74,5 @@ class PipelineClient:
 
 
 def _metadata(key: Secret) -> tuple[tuple[str, str], ...]:
-    return (("x-api-key", key.reveal()), *correlation_metadata())
+    """The key, and what ties the call to the one that is being handled."""
+    return (("x-api-key", key.reveal()), *correlation_metadata(), *carried().items())

@@ -10,6 +10,7 @@ from common.api_keys.scopes import ADMIN_SCOPES
 from common.api_keys.usage import KeyUsage
 from common.clock import Clock
 from common.errors import Unauthenticated
+from common.lookups import Lookups
 from common.refreshed import RefreshedByTenant
 from common.rpc.caller import Caller
 from common.secret import Secret
@@ -38,6 +39,11 @@ class KeyVerifier:
         self._key_sets: RefreshedByTenant[KeySet] = RefreshedByTenant(
             load_keys, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock
         )
+
+    @property
+    def lookups(self) -> Lookups:
+        """How often the key of a tenant that there is was known."""
+        return self._key_sets.lookups
 
     async def authenticate(self, api_key: str, scope: str | None) -> Caller:
         """The holder of `api_key`, for a call that needs `scope`.

@@ -17,11 +17,13 @@ from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, Pe
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from common.secret import read_secret_file
 from common.telemetry.outcomes import Outcomes
 from common.telemetry.settings import TelemetrySettings
+from common.telemetry.span_ids import next_span_id
 from common.telemetry.telemetry import SCOPE, Telemetry
 
 FLUSH_SECONDS = 2.0
@@ -42,6 +44,7 @@ async def exporting(settings: TelemetrySettings, *, service: str) -> AsyncIterat
     tracers = TracerProvider(
         resource=resource,
         sampler=ParentBased(TraceIdRatioBased(settings.trace_sample_ratio)),
+        id_generator=_Ids(),
         shutdown_on_exit=False,
     )
     tracers.add_span_processor(BatchSpanProcessor(_Spans(outcomes, **options)))
@@ -86,6 +89,11 @@ def _credentials(settings: TelemetrySettings) -> grpc.ChannelCredentials:
 
 def _content(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
+
+
+class _Ids(RandomIdGenerator):
+    def generate_span_id(self) -> int:
+        return next_span_id() or super().generate_span_id()
 
 
 class _Spans(OTLPSpanExporter):

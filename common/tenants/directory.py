@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from common.clock import Clock
 from common.errors import TenantInUse, TenantNotFound, TenantNotReady, TenantSuspended
+from common.lookups import Lookups
 from common.refreshed import Refreshed
 from common.tenants.tenant import MARK, TenantRecord, tenant_of
 from common.warehouse.warehouse import Warehouse
@@ -14,7 +15,11 @@ class TenantDirectory:
 
     def __init__(self, warehouse: Warehouse, *, bound_seconds: float, wait_seconds: float, clock: Clock) -> None:
         self._warehouse = warehouse
-        self._tenants = Refreshed(self._load, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock)
+        self.lookups = Lookups()
+        """How often `find` knew the tenant."""
+        self._tenants = Refreshed(
+            self._load, bound_seconds=bound_seconds, wait_seconds=wait_seconds, clock=clock, lookups=self.lookups
+        )
 
     async def find(self, tenant_id: str) -> TenantRecord | None:
         """The tenant, or None when there is none whose keys are accepted. Raises Unavailable.

@@ -2,10 +2,17 @@
 
 from common.credentials.accounts import AccountWarehouses
 from common.secret import read_secret_file
+from common.telemetry.telemetry import Telemetry
 from common.warehouse.settings import WarehouseSettings
 from common.warehouse.warehouse import Warehouse
+from common.warehouse.watched import Warehouses, WatchedAccounts, WatchedWarehouse
 
 _SCOPE = "https://www.googleapis.com/auth/bigquery"
+
+
+def watched(warehouse: Warehouse, settings: WarehouseSettings, telemetry: Telemetry | None) -> Warehouse:
+    """The same warehouse, whose calls are told where there is somebody to tell."""
+    return warehouse if telemetry is None else WatchedWarehouse(warehouse, Warehouses(telemetry, settings.warehouse))
 
 
 def open_warehouse(settings: WarehouseSettings) -> Warehouse:
@@ -20,14 +27,15 @@ def open_warehouse(settings: WarehouseSettings) -> Warehouse:
     return LocalWarehouse(settings.warehouse_address, token, allow_plaintext=settings.allow_plaintext)
 
 
-def open_accounts(settings: WarehouseSettings) -> AccountWarehouses | None:
-    """The chosen warehouse as other accounts than our own; None for the local one, which knows none."""
+def open_accounts(settings: WarehouseSettings, telemetry: Telemetry | None = None) -> AccountWarehouses | None:
+    """The chosen warehouse as other accounts than our own, told as `watched` is; None for the local one, which knows none."""
     if settings.warehouse != "bigquery":
         return None
     from common.warehouse.bigquery_accounts import BigQueryAccounts  # noqa: PLC0415
 
     endpoint = f"http://{settings.bigquery_endpoint}" if settings.bigquery_endpoint else None
-    return BigQueryAccounts(project=settings.project, location=settings.location, api_endpoint=endpoint)
+    accounts = BigQueryAccounts(project=settings.project, location=settings.location, api_endpoint=endpoint)
+    return accounts if telemetry is None else WatchedAccounts(accounts, Warehouses(telemetry, settings.warehouse))
 
 
 def _open_bigquery(settings: WarehouseSettings) -> Warehouse:
