@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 
 from bench import (
     five_thousand_runs,
@@ -23,13 +24,16 @@ from bench import (
     report,
     rest,
     run_template,
+    three_steps,
     verification,
     watch_run,
 )
+from bench.configs import bench_configs
 from bench.report import Finding
 from bench.rounds import FULL, SHORT, Rounds
 from bench.stack import Stack, running_stack
 from common import logs
+from local_stack.environment import CONFIGS_DIR
 from local_stack.errors import StackError
 from local_stack.sample_catalog import PROFILES
 
@@ -60,16 +64,18 @@ async def _bench(rounds: Rounds, *, judged: bool) -> bool:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     held = True
-    async with asyncio.timeout(LONGEST_SECONDS), running_stack(os.environ) as stack:
-        print(report.HEADER, flush=True)
-        async with aclosing(_findings(stack, rounds)) as groups:
-            async for findings in groups:
-                print(*(report.line(finding, judged=judged) for finding in findings), sep="\n", flush=True)
-                held = held and all(finding.holds for finding in findings)
+    with bench_configs() as configs_dir:
+        environ = {**os.environ, CONFIGS_DIR: str(configs_dir)}
+        async with asyncio.timeout(LONGEST_SECONDS), running_stack(environ) as stack:
+            print(report.HEADER, flush=True)
+            async with aclosing(_findings(stack, rounds, configs_dir)) as groups:
+                async for findings in groups:
+                    print(*(report.line(finding, judged=judged) for finding in findings), sep="\n", flush=True)
+                    held = held and all(finding.holds for finding in findings)
     return held
 
 
-async def _findings(stack: Stack, rounds: Rounds) -> AsyncGenerator[Sequence[Finding]]:
+async def _findings(stack: Stack, rounds: Rounds, configs_dir: Path) -> AsyncGenerator[Sequence[Finding]]:
     yield idle_memory.measure(stack, "at first")
     tenant = await stack.onboard(PROFILES[0].tenant_id)
     yield [await interceptors.measure(rounds)]
@@ -79,6 +85,7 @@ async def _findings(stack: Stack, rounds: Rounds) -> AsyncGenerator[Sequence[Fin
     yield await verification.measure(stack, tenant, rounds)
     yield await run_template.measure(stack, tenant, rounds)
     yield await watch_run.measure(stack, tenant, rounds)
+    yield await three_steps.measure(stack, rounds, configs_dir)
     yield [await overload.measure(stack, rounds)]
     yield await million_rows.measure(stack, rounds)
     yield await five_thousand_runs.measure(stack, rounds.watched_runs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from temporalio import activity
+from temporalio.client import Client
 from temporalio.worker import Worker
 
 from bench.plans import billing_plan
@@ -16,10 +17,14 @@ from bench.rounds import Rounds, in_turn
 from bench.stack import Stack, Tenant
 from convergence.pipeline.v1.pipeline_service_pb2 import GetRunRequest
 from convergence.pipeline.v1.run_pb2 import Run as RunMessage
+from pipeline_service.gate_door import GateDoor
+from pipeline_service.gate_messages import Asking, Limits
 from pipeline_service.run import CheckOutcome, Run
 from pipeline_service.run_id import workflow_id_for
 from pipeline_service.step_result import Billed, NewestRow, StepResult, StepTask
 from pipeline_service.temporal_engine import TemporalEngine
+from pipeline_service.temporal_gates import TemporalGates
+from pipeline_service.temporal_names import LEAVE_SIGNAL, gate_id
 from pipeline_service.workflow import RunWorkflow
 
 BOUND = 3.0
@@ -52,11 +57,17 @@ class _Held:
 async def _held_run(stack: Stack, tenant_id: str) -> AsyncIterator[_Held]:
     """A run on a task queue of ours: the service's own workflow, whose activities do nothing."""
     queue = f"bench-{uuid.uuid4()}"
-    engine = TemporalEngine(stack.temporal, task_queue=queue)
+    door = GateDoor(TemporalGates(stack.temporal, task_queue=queue), Limits(per_tenant=10, per_template=5))
+    engine = TemporalEngine(stack.temporal, task_queue=queue, door=door)
     plan = billing_plan(tenant_id, DAY)
     workflow_id = workflow_id_for(tenant_id, plan.header.pipeline_id, {"held": queue})
-    idle = _IdleActivities()
-    activities: list[Callable[..., Any]] = [idle.begin_run, idle.find_newest_row, idle.run_step, idle.end_run]
+    idle = _IdleActivities(stack.temporal)
+    activities: list[Callable[..., Any]] = [
+        idle.begin_run,
+        idle.find_newest_row,
+        idle.run_step,
+        idle.close_run,
+    ]
     async with Worker(stack.temporal, task_queue=queue, workflows=[RunWorkflow], activities=activities):
         started = await engine.start(workflow_id, plan)
         await idle.holding.wait()
@@ -68,7 +79,8 @@ async def _held_run(stack: Stack, tenant_id: str) -> AsyncIterator[_Held]:
 class _IdleActivities:
     """Named as the service's: the first step ends at once, all its checks passed; the second when it is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, temporal: Client) -> None:
+        self._temporal = temporal
         self.holding, self.released = asyncio.Event(), asyncio.Event()
 
     @activity.defn
@@ -76,8 +88,9 @@ class _IdleActivities:
         """Record nothing."""
 
     @activity.defn
-    async def end_run(self, run: Run) -> None:
-        """Record nothing."""
+    async def close_run(self, run: Run, asking: Asking) -> None:
+        """Record nothing, and give the slot back."""
+        await self._temporal.get_workflow_handle(gate_id(run.header.tenant_id)).signal(LEAVE_SIGNAL, asking)
 
     @activity.defn
     async def find_newest_row(self, _task: StepTask) -> NewestRow:

@@ -16,6 +16,7 @@ class Rounds:
     calls: int
     starts: int
     runs: int
+    small_runs: int
     export_rows: int
     guesses: int
     burst: int
@@ -24,9 +25,19 @@ class Rounds:
 
 
 FULL = Rounds(
-    calls=1000, starts=40, runs=5, export_rows=1_000_000, guesses=20_000, burst=2000, watched_runs=500, watchers=1000
+    calls=1000,
+    starts=40,
+    runs=5,
+    small_runs=30,
+    export_rows=1_000_000,
+    guesses=20_000,
+    burst=2000,
+    watched_runs=500,
+    watchers=1000,
 )
-SHORT = Rounds(calls=30, starts=3, runs=1, export_rows=20_000, guesses=500, burst=300, watched_runs=20, watchers=100)
+SHORT = Rounds(
+    calls=30, starts=3, runs=1, small_runs=2, export_rows=20_000, guesses=500, burst=300, watched_runs=20, watchers=100
+)
 
 
 async def in_turn(calls: Mapping[str, Call], *, rounds: int, settle: Call | None = None) -> dict[str, list[float]]:

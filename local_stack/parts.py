@@ -85,6 +85,8 @@ def _temporal(port: str, state: State) -> tuple[str, ...]:
         *("server", "start-dev", "--headless", "--ip", HOST, "--port", port),
         *("--db-filename", str(state.data("temporal") / "temporal.db")),
         *("--dynamic-config-value", "matching.enableFairness=true"),
+        *("--dynamic-config-value", "matching.numTaskqueueReadPartitions=1"),  # turns are kept within a partition
+        *("--dynamic-config-value", "matching.numTaskqueueWritePartitions=1"),
         *("--log-level", "error"),
     )
 

@@ -15,6 +15,8 @@ from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
 from pipeline_service.failures import as_application_error, attempt_given_up, more_bytes_wanted
+from pipeline_service.gate_door import GateDoor
+from pipeline_service.gate_messages import Asking, Knock
 from pipeline_service.price import Price
 from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
@@ -24,7 +26,7 @@ from pipeline_service.steps.attempt import PUBLISH, Attempt, stage_table
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.funds import Funds, MoreBytesWanted
 from pipeline_service.steps.outage import Outage
-from pipeline_service.temporal_names import STEP_ACTIVITY
+from pipeline_service.temporal_names import LEAVE_SIGNAL, STEP_ACTIVITY
 
 AnyResult = TypeVar("AnyResult")
 
@@ -38,9 +40,10 @@ class Activities:
     """The activities of one worker."""
 
     def __init__(
-        self, *, steps: StepExecutor, records: Records, warehouse: Warehouse, clock: Clock, price: Price
+        self, *, steps: StepExecutor, records: Records, warehouse: Warehouse, door: GateDoor, clock: Clock, price: Price
     ) -> None:
         self._steps = steps
+        self._door = door
         self._records = records
         self._warehouse = warehouse
         self._clock = clock
@@ -140,6 +143,20 @@ class Activities:
         """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
         async with while_alive(), _recorded():
             await self._records.end_run(run, attempt=activity.info().attempt)
+        await self._drop_stages(run)
+
+    @activity.defn
+    async def close_run(self, run: Run, asking: Asking) -> None:
+        """The same, and give the run's slot back once its end is recorded."""
+        async with while_alive(), _recorded():
+            await self._records.end_run(run, attempt=activity.info().attempt)
+            dropping = asyncio.create_task(self._drop_stages(run))
+            try:
+                await self._door.tell(Knock(run.header.tenant_id, LEAVE_SIGNAL, asking))
+            finally:
+                await dropping
+
+    async def _drop_stages(self, run: Run) -> None:
         stages = [
             stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
             for step in run.state.steps
@@ -187,8 +204,10 @@ async def while_alive() -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
+            await asyncio.sleep(
+                _HEARTBEAT_SECONDS
+            )  # first: what is done by then needs none, and each is a call to the engine
             activity.heartbeat()
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
 
     beating = asyncio.create_task(beat())
     try:

@@ -33,6 +33,7 @@ from pipeline_service.cancel_run import CancelRun
 from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.estimates import Estimates
 from pipeline_service.gate_activities import GateActivities
+from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Limits
 from pipeline_service.get_run import GetRun
 from pipeline_service.get_template import GetTemplate
@@ -111,13 +112,19 @@ async def wired(
     )
     directory = open_directory(settings, warehouse, clock)
     tenants = open_tenants(settings, warehouse, directory, clock)
-    engine = _engine(client, settings.temporal_task_queue, telemetry)
+    gates = TemporalGates(client, task_queue=settings.temporal_task_queue)
+    limits = Limits(
+        settings.max_active_runs_per_tenant,
+        settings.max_active_runs_per_template,
+        settings.max_bytes_per_tenant_per_day,
+    )
+    door = GateDoor(gates, limits)
+    engine = _engine(client, settings.temporal_task_queue, door, telemetry)
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
     locations = Locations(own=places_of(settings.load_locations), shared=places_of(settings.shared_load_locations))
     verifier = open_verifier(settings, warehouse, directory, usage, clock)
     tell_lookups(telemetry, {"tenants": directory.lookups, "keys": verifier.lookups})
-    gates = TemporalGates(client, task_queue=settings.temporal_task_queue)
     budget_limits = BudgetLimits(settings.max_bytes_per_run, settings.max_bytes_per_tenant_per_day)
     planner = Planner(tenants, locations, clock, budget_limits)
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
@@ -147,21 +154,14 @@ async def wired(
                 records=records,
                 warehouse=warehouse,
                 accounts=StepAccounts(warehouse, _tenant_accounts(settings, warehouse, cipher, telemetry)),
+                door=door,
                 clock=clock,
                 price=price,
             )
             worker = working(
                 client,
                 activities,
-                GateActivities(
-                    gates=gates,
-                    tenants=tenants,
-                    limits=Limits(
-                        settings.max_active_runs_per_tenant,
-                        settings.max_active_runs_per_template,
-                        settings.max_bytes_per_tenant_per_day,
-                    ),
-                ),
+                GateActivities(gates=gates, tenants=tenants, limits=limits),
                 _backfill_activities(tenants=tenants, planner=planner, engine=engine, records=records),
                 task_queue=settings.temporal_task_queue,
                 max_concurrent_steps=settings.max_concurrent_steps,
@@ -183,10 +183,10 @@ async def wired(
         )
 
 
-def _engine(client: Client, task_queue: str, telemetry: Telemetry | None) -> TemporalEngine:
+def _engine(client: Client, task_queue: str, door: GateDoor, telemetry: Telemetry | None) -> TemporalEngine:
     if telemetry is None:
-        return TemporalEngine(client, task_queue=task_queue)
-    return TracedEngine(client, task_queue=task_queue, tracer=telemetry.tracer)
+        return TemporalEngine(client, task_queue=task_queue, door=door)
+    return TracedEngine(client, task_queue=task_queue, door=door, tracer=telemetry.tracer)
 
 
 @asynccontextmanager
@@ -240,6 +240,7 @@ def _activities(
     records: Records,
     warehouse: Warehouse,
     accounts: StepAccounts,
+    door: GateDoor,
     clock: Clock,
     price: Price,
 ) -> Activities:
@@ -253,7 +254,7 @@ def _activities(
         newest_rows=NewestRows(accounts),
         tenants=tenants,
     )
-    return Activities(steps=steps, records=records, warehouse=warehouse, clock=clock, price=price)
+    return Activities(steps=steps, records=records, warehouse=warehouse, door=door, clock=clock, price=price)
 
 
 def _backfill_activities(

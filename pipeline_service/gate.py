@@ -5,6 +5,7 @@ It learns of everything by signals, keeps no promise that it has not sent, and a
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -82,8 +83,8 @@ class TenantGate:
 
     @workflow.signal(name=ASK_SIGNAL)
     def ask(self, asking: Asking) -> None:
-        """A run wants a slot, or says that it has one."""
-        self._slots.enter(asking)
+        """A run wants a slot, or says that it has one. Who asks for it may have a clock that is ahead."""
+        self._slots.enter(replace(asking, create_time=min(asking.create_time, workflow.now())))
         self._has_news = True
 
     @workflow.signal(name=LEAVE_SIGNAL)

@@ -11,7 +11,8 @@ from common.errors import DependencyRefused, TenantNotFound, TenantNotReady, Ten
 from common.tenants.tenants import Tenants
 from pipeline_service.activities import while_alive
 from pipeline_service.failures import as_application_error
-from pipeline_service.gate_messages import Asking, GateState, Knock, Limits, Seen, Watch
+from pipeline_service.gate_door import GateDoor
+from pipeline_service.gate_messages import Asking, Knock, Limits, Seen, Watch
 from pipeline_service.gates import Gates
 from pipeline_service.step_errors import as_run_error
 from pipeline_service.step_result import StepResult
@@ -28,6 +29,7 @@ class GateActivities:
 
     def __init__(self, *, gates: Gates, tenants: Tenants, limits: Limits) -> None:
         self._gates = gates
+        self._door = GateDoor(gates, limits)
         self._tenants = tenants
         self._limits = limits
 
@@ -35,8 +37,7 @@ class GateActivities:
     async def open_gate(self, knock: Knock) -> None:
         """Tell a gate what it was not there to hear, and open it where there is still none."""
         async with _repeated():
-            last = await self._gates.last(knock.tenant_id)
-            await self._gates.open(GateState(knock.tenant_id, self._limits, last.was_broken, day=last.day), knock)
+            await self._door.open(knock)
 
     @activity.defn
     async def look(self, watch: Watch) -> Seen:

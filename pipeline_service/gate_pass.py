@@ -1,4 +1,8 @@
-"""A run's side of its tenant's gate: asks for a slot, waits for it, gives it back. Runs inside the run's workflow."""
+"""A run's side of its tenant's gate: asks for a slot, waits for it, gives it back. Runs inside the run's workflow.
+
+Who starts a run asks for it, and the activity that records its end gives its slot back, which takes fewer hops than signals from within.
+The run itself says what they may have failed to say.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -15,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.plan import Plan
     from pipeline_service.temporal_names import ACCOUNT_SIGNAL, ASK_SIGNAL, LEAVE_SIGNAL, gate_id
 
+SPOKEN_FOR_PAUSE = timedelta(seconds=1)
+"""Before a run takes itself for one that waits, and asks though it should have been asked for: its starter may have died in between."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 """Before a waiting run asks again, in case its gate was ended by hand: after as long as it has waited already. A gate that has lost its
 memory asks its runs by itself, but somebody has to open it."""
@@ -35,20 +41,33 @@ class GatePass:
         )
         self._has_asked = False
         self._has_left = False
+        self._is_known = False
         self._one_at_a_time = asyncio.Lock()
 
     def grant(self) -> None:
         """The gate has given the run a slot."""
         self._asking = replace(self._asking, holds=True)
 
-    async def enter(self) -> None:
-        """Return once the run holds a slot. Raises CancelledError."""
+    @property
+    def asking(self) -> Asking:
+        """What the run wants, or has."""
+        return self._asking
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known if the run has to wait."""
+        return self._is_known
+
+    async def enter(self, *, is_spoken_for: bool) -> None:
+        """Return once the run holds a slot; `is_spoken_for` says that somebody else should have asked for it. Raises CancelledError."""
         self._has_asked = True
+        if is_spoken_for:
+            await self._hear(SPOKEN_FOR_PAUSE)
+            self._is_known = True
         pause = FIRST_PAUSE
         while not self._asking.holds:
             await asyncio.shield(asyncio.create_task(self._tell(ASK_SIGNAL)))
-            with suppress(asyncio.TimeoutError):
-                await workflow.wait_condition(lambda: self._asking.holds, timeout=pause)
+            await self._hear(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def leave(self) -> None:
@@ -67,6 +86,11 @@ class GatePass:
     async def tell_account(self, account: Account) -> None:
         """Tell the gate what the run bills."""
         await self._tell(ACCOUNT_SIGNAL, account)
+
+    async def _hear(self, pause: timedelta) -> None:
+        """Wait for the slot as long as that."""
+        with suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(lambda: self._asking.holds, timeout=pause)
 
     async def _tell(self, signal: str, account: Account | None = None) -> None:
         """Tell the gate, which is there afterwards. One message after the other, and never broken off: a signal under way cannot be."""

@@ -22,6 +22,10 @@ class Gates(Protocol):
         """What the tenant's last gate shows, whether or not it is still there."""
         ...
 
+    async def tell(self, knock: Knock) -> bool:
+        """Deliver a message to the tenant's gate: False where there is none."""
+        ...
+
     async def open(self, state: GateState, knock: Knock) -> None:
         """Deliver a message to the tenant's gate, opening it with `state` where there is none."""
         ...

@@ -28,7 +28,7 @@ from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.temporal_names import BACKFILL_WORKFLOW, RUN_WORKFLOW, STEP_ACTIVITY
 from pipeline_service.temporal_trace import PassesTraceOn, run_span_id, starter_in, within_run
 
-_BEGIN, _END = "begin_run", "end_run"
+_BEGIN, _ENDS = "begin_run", ("end_run", "close_run")
 
 
 class RunTelemetry(Interceptor):
@@ -73,7 +73,7 @@ class _Activities(ActivityInboundInterceptor):
             self._metrics.step_attempted(subject.step, None)
         elif isinstance(subject, Run) and info.activity_type == _BEGIN:
             self._metrics.run_begun(subject)
-        elif isinstance(subject, Run) and info.activity_type == _END:
+        elif isinstance(subject, Run) and info.activity_type in _ENDS:
             self._metrics.run_ended(subject)
             if starter is not None:
                 self._tell_run(subject, starter, info)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,11 +25,12 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from common.errors import PipelineBusy, Unavailable
+from common.errors import DependencyRefused, PipelineBusy, Unavailable
 from pipeline_service.backfill_messages import BackfillRef, Listener
 from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import ActiveRun, Execution, Queue, Started
-from pipeline_service.gate_messages import WaitingRuns
+from pipeline_service.gate_door import GateDoor
+from pipeline_service.gate_messages import Asking, Knock, WaitingRuns
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
@@ -37,6 +39,7 @@ from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine
 from pipeline_service.temporal_fairness import raw_turn_of
 from pipeline_service.temporal_history import changed_in, groups_in, input_of
 from pipeline_service.temporal_names import (
+    ASK_SIGNAL,
     BACKFILL_WORKFLOW,
     HEADER_MEMO,
     LISTEN_SIGNAL,
@@ -60,9 +63,12 @@ _ENDED_BY_HAND = (
 class TemporalEngine:
     """Runs as workflows on one task queue."""
 
-    def __init__(self, client: Client, *, task_queue: str) -> None:
+    def __init__(self, client: Client, *, task_queue: str, door: GateDoor | None = None) -> None:
+        """Without a `door` runs ask for their slots by themselves, which takes them a second longer."""
         self._client = client
         self._task_queue = task_queue
+        self._door = door
+        self._askings: set[asyncio.Task[None]] = set()
 
     async def start(self, workflow_id: str, plan: Plan | BackfillPlan, *, start_id: str | None = None) -> Started:
         """See RunEngine. The SDK's `start_workflow` offers neither a request id nor says whether it started anything."""
@@ -95,6 +101,11 @@ class TemporalEngine:
             if joined is not None and not plan.is_asked_again_by(joined.run):
                 return await self._start_after(joined, plan, start_id)
             state = joined.run.state if joined is not None else state
+        elif self._door is not None and isinstance(plan, Plan):
+            asking = Asking(
+                workflow_id, response.run_id, datetime.now(UTC), plan.header.pipeline_id, plan.max_active_runs
+            )
+            self._ask_for(self._door, Knock(plan.header.tenant_id, ASK_SIGNAL, asking))
         return Started(
             pipeline_logging_id_for(workflow_id, response.run_id),
             plan.header.pipeline_id,
@@ -105,6 +116,17 @@ class TemporalEngine:
     def _headers(self) -> Mapping[str, Payload]:
         """What else a workflow is started with: nothing."""
         return {}
+
+    def _ask_for(self, door: GateDoor, knock: Knock) -> None:
+        """Have a run's slot asked for while its caller is answered and its first task is on its way. What fails the run asks again."""
+
+        async def ask() -> None:
+            with suppress(Unavailable, DependencyRefused, RPCError):
+                await door.tell(knock)
+
+        task = asyncio.create_task(ask())
+        self._askings.add(task)
+        task.add_done_callback(self._askings.discard)
 
     async def _start_after(self, other: Execution, plan: Plan | BackfillPlan, start_id: str | None) -> Started:
         """Start where the engine answered with a run of other work: one that is in the way or, under an id that was attached to it when it

@@ -35,6 +35,18 @@ class TemporalGates:
         day = await decode(self._client, shown, DayUse) if shown is not None else None
         return LastGate(described.status not in _UNBROKEN, day)
 
+    async def tell(self, knock: Knock) -> bool:
+        """See Gates."""
+        gate = self._client.get_workflow_handle(gate_id(knock.tenant_id))
+        try:
+            async with engine_call():
+                await gate.signal(knock.signal, knock.account or knock.asking, rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
     async def open(self, state: GateState, knock: Knock) -> None:
         """See Gates."""
         async with engine_call():

@@ -10,6 +10,7 @@ from common.errors import ConvergenceError
 from common.telemetry.telemetry import PIPELINE_ID, RUN_ID, TENANT_ID
 from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import Started
+from pipeline_service.gate_door import GateDoor
 from pipeline_service.plan import Plan
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_names import BACKFILL_WORKFLOW, RUN_WORKFLOW
@@ -19,8 +20,8 @@ from pipeline_service.temporal_trace import header_of_current_span
 class TracedEngine(TemporalEngine):
     """A TemporalEngine that tells of what it starts."""
 
-    def __init__(self, client: Client, *, task_queue: str, tracer: Tracer) -> None:
-        super().__init__(client, task_queue=task_queue)
+    def __init__(self, client: Client, *, task_queue: str, door: GateDoor, tracer: Tracer) -> None:
+        super().__init__(client, task_queue=task_queue, door=door)
         self._tracer = tracer
 
     async def start(self, workflow_id: str, plan: Plan | BackfillPlan, *, start_id: str | None = None) -> Started:

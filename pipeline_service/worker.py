@@ -60,6 +60,7 @@ async def working(
             activities.find_newest_row,
             activities.begin_run,
             activities.end_run,
+            activities.close_run,
             gate_activities.open_gate,
             gate_activities.look,
             gate_activities.survey_runs,

@@ -62,6 +62,9 @@ class RunWorkflow:
         self._slots = asyncio.Semaphore(MAX_PARALLEL_STEPS)
         self._passed_over = frozenset(step.step_id for step in plan.steps if step.on_failure == "continue")
         self._is_too_late = False
+        self._is_spoken_for = False
+        self._is_closing = False
+        self._is_showing = False
         self._pass = GatePass(plan)
         self._listeners = Listeners()
         self._funds = RunFunds(plan.budget, self._pass.tell_account) if plan.budget else None
@@ -92,17 +95,11 @@ class RunWorkflow:
     @workflow.run
     async def run(self, plan: Plan) -> None:
         """Execute the plan."""
-        begun = workflow.start_activity_method(
-            Activities.begin_run,
-            self._run(self._state),
-            start_to_close_timeout=timedelta(minutes=1),
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=_UNTIL_RECORDED,
-            cancellation_type=workflow.ActivityCancellationType.ABANDON,
-        )
+        self._is_spoken_for = workflow.patched("spoken-for")
+        begun = asyncio.create_task(self._begin()) if self._is_spoken_for else self._record_begin()
         try:
-            if workflow.patched("gate"):
-                await self._pass.enter()
+            if self._is_spoken_for or workflow.patched("gate"):
+                await self._pass.enter(is_spoken_for=self._is_spoken_for)
             # All of them, also where one is cut off: none may go on once the run's end is recorded.
             async with asyncio.timeout(plan.timeout_seconds):
                 for outcome in await asyncio.gather(*map(self._execute, plan.steps), return_exceptions=True):
@@ -217,30 +214,55 @@ class RunWorkflow:
             summary=step.step_id,
         )
 
-    async def _close(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
-        await self._record(begun, ended)
+    async def _close(self, begun: Awaitable[None], ended: RunState) -> None:
+        has_left = await self._record(begun, ended)
         if self._funds is not None:
             await self._funds.close()
-        await self._pass.leave()
+        if not has_left:
+            await self._pass.leave()
         await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
 
-    async def _record(self, begun: workflow.ActivityHandle[None], ended: RunState) -> None:
-        """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory.
+    async def _begin(self) -> None:
+        """Record that the run has begun: beside its first step, or once it is known to wait for that."""
+        await workflow.wait_condition(lambda: self._pass.is_known or self._is_closing)
+        if not self._is_closing:
+            await self._record_begin()
+
+    def _record_begin(self) -> workflow.ActivityHandle[None]:
+        return workflow.start_activity_method(
+            Activities.begin_run,
+            self._run(self._state),
+            start_to_close_timeout=timedelta(minutes=1),
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=_UNTIL_RECORDED,
+            cancellation_type=workflow.ActivityCancellationType.ABANDON,
+        )
+
+    async def _record(self, begun: Awaitable[None], ended: RunState) -> bool:
+        """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory. True
+        where the slot is given back with it: a run that has bytes to settle does that by itself, afterwards.
 
         No local activity: until it ended, it would hold back the memo and keep a worker from shutting down.
         """
+        self._is_closing = True
         with suppress(ActivityError):
             await begun
+        run = self._run(ended)
+        leaves = self._is_spoken_for and self._funds is None
+        # Another activity, not one more argument: called with fewer than it has, an activity is given none of them in its type.
+        end: Callable[..., Awaitable[None]] = Activities.close_run if leaves else Activities.end_run
         try:
             await workflow.execute_activity_method(
-                Activities.end_run,
-                self._run(ended),
+                end,
+                args=[run, self._pass.asking] if leaves else [run],
                 start_to_close_timeout=timedelta(minutes=1),
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_UNTIL_RECORDED,
             )
         except ActivityError:
             workflow.logger.exception("the end of run %s could not be recorded", self._pipeline_logging_id)
+            return False
+        return leaves
 
     def _run(self, state: RunState) -> Run:
         return Run(self._pipeline_logging_id, workflow.info().workflow_start_time, self._header, state)
@@ -267,8 +289,18 @@ class RunWorkflow:
         self._show(replace(state, steps=steps))
 
     def _show(self, state: RunState) -> None:
+        """Change the state, and show it: what changes at one moment, as one step ends and the next begins, in one."""
         self._state = replace(state, version=self._state.version + 1)
-        workflow.upsert_memo({STATE_MEMO: self._state})
+        if not self._is_spoken_for or state.status.is_terminal:
+            workflow.upsert_memo({STATE_MEMO: self._state})
+        elif not self._is_showing:
+            self._is_showing = True
+            asyncio.get_running_loop().call_soon(self._show_now)
+
+    def _show_now(self) -> None:
+        self._is_showing = False
+        if not self._state.status.is_terminal:  # else it is shown already
+            workflow.upsert_memo({STATE_MEMO: self._state})
 
     def _ended(self) -> RunState:
         """The terminal state, which waits to be shown until it is recorded."""

@@ -29,7 +29,8 @@ class DevServer:
         executable = Path(sysconfig.get_path("scripts")) / "temporal"
         arguments = ["server", "start-dev", "--ip", "127.0.0.1", "--port", str(self.port), "--headless"]
         arguments += ["--db-filename", str(self._directory / "temporal.db"), "--log-level", "error"]
-        arguments += ["--dynamic-config-value", "matching.enableFairness=true"]
+        for value in ("enableFairness=true", "numTaskqueueReadPartitions=1", "numTaskqueueWritePartitions=1"):
+            arguments += ["--dynamic-config-value", f"matching.{value}"]
         with (self._directory / "temporal.log").open("ab") as log:
             self._process = subprocess.Popen([executable, *arguments], stdout=log, stderr=log)
         with grpc.insecure_channel(self.address) as channel:

@@ -8,6 +8,7 @@ import pytest
 from tests.chaos.installation import Installation, installation
 from tests.chaos.sizes import FULL
 from tests.stubs.bigquery import BigQueryStub, connect
+from tests.unit.pipeline_service.conftest import lab  # noqa: F401
 
 
 @pytest.fixture(params=["bigquery", "local"] if FULL else ["bigquery"])

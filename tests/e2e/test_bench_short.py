@@ -22,6 +22,8 @@ MEASURED = (
     "a good key amid 500 guesses / without, p99",
     "RunTemplate / bare workflow start",
     "RunTemplate with request_id / bare workflow start",
+    "three-step run less its SQL / bare three activities",
+    "three-step run / its SQL sent directly",
     "3 x 300 calls at once: memory after / before",
     "20,000-row day: run / its statements sent directly",
     "20,000-row day: growth of pipeline_service",

@@ -22,6 +22,7 @@ from pipeline_service.backfill_activities import BackfillActivities
 from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.engine import Execution, Started
 from pipeline_service.gate_activities import GateActivities
+from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Limits
 from pipeline_service.get_run import GetRun
 from pipeline_service.locations import Locations
@@ -86,14 +87,22 @@ class Lab:
     limits: Limits = LIMITS
 
     def __post_init__(self) -> None:
-        self.engine = TemporalEngine(self.client, task_queue=self.task_queue)
+        self.door = GateDoor(TemporalGates(self.client, task_queue=self.task_queue), self.limits)
+        self.engine = TemporalEngine(self.client, task_queue=self.task_queue, door=self.door)
         self.ledger = TemporalRequests(self.client, task_queue=self.task_queue)
         self.requests = Requests(self.engine, self.ledger)
         self.gates = TemporalGates(self.client, task_queue=self.task_queue)
 
     @asynccontextmanager
-    async def worker(self, client: Client | None = None, grace_seconds: float = 0) -> AsyncIterator[None]:
-        """A worker, as a process of the service has one."""
+    async def worker(
+        self,
+        client: Client | None = None,
+        grace_seconds: float = 0,
+        *,
+        slots: int = 10,
+        activities: Activities | None = None,
+    ) -> AsyncIterator[None]:
+        """A worker, as a process of the service has one; `activities` take the place of those of runs."""
         clock = SystemClock()
         checks = Checks(self.warehouse, self.records, clock)
         publication = Publication(self.warehouse, checks, clock)
@@ -111,14 +120,21 @@ class Lab:
             days=days, engine=self.engine, get_run=get_run, records=self.records, tenants=self.tenants
         )
         gates = TemporalGates(client or self.client, task_queue=self.task_queue)
-        activities = Activities(steps=steps, records=self.records, warehouse=self.warehouse, clock=clock, price=PRICE)
+        activities = activities or Activities(
+            steps=steps,
+            records=self.records,
+            warehouse=self.warehouse,
+            door=self.door,
+            clock=clock,
+            price=PRICE,
+        )
         async with working(
             client or self.client,
             activities,
             GateActivities(gates=gates, tenants=self.tenants, limits=self.limits),
             backfills,
             task_queue=self.task_queue,
-            max_concurrent_steps=10,
+            max_concurrent_steps=slots,
             grace_seconds=grace_seconds,
         ):
             yield

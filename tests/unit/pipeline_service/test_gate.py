@@ -4,22 +4,24 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from common.clock import SystemClock
-from common.errors import TenantNotFound, TenantSuspended
+from common.errors import TenantNotFound, TenantSuspended, Terminal
 from pipeline_service.engine import ActiveRun, Started
 from pipeline_service.gate import MAX_EVENTS
 from pipeline_service.gate_messages import Asking, GateState, Limits
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, RunStatus
+from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_names import ASK_SIGNAL, GATE_WORKFLOW, LEAVE_SIGNAL, gate_id
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.fake_warehouse import DAY
 from tests.unit.pipeline_service.plans import plan, query_step, with_timeout
+from tests.waiting import until
 
 PATIENCE_SECONDS = 30.0
 
@@ -120,7 +122,7 @@ async def test_runs_beyond_the_limits_wait_in_order_and_know_their_place(lab: La
     await crowd.stand_at({0: 0, 3: 1, 4: 2, 5: 0, 6: 3})
     assert (await crowd.run(3)).state.status is RunStatus.PENDING
     assert crowd.begun() == {0, 1, 2, 5}
-    assert len(lab.warehouse.records("pipeline_runs")) == 7, "a run that waits is recorded"
+    await until(lambda: len(lab.warehouse.records("pipeline_runs")) == 7, PATIENCE_SECONDS)  # also those that wait
 
     crowd.let_go(1)
     await crowd.began(3)
@@ -275,3 +277,45 @@ async def test_a_gate_closes_when_it_has_had_no_run_for_long_and_the_next_run_op
     crowd.let_go(1)
     (run,) = await crowd.end_of(1)
     assert run.state.status is RunStatus.COMPLETE
+
+
+async def test_a_run_whose_starter_died_before_it_asked_for_it_asks_by_itself(lab: Lab, crowd: Crowd) -> None:
+    wanted = plan(lab.tenant_id)
+    started = await TemporalEngine(lab.client, task_queue=lab.task_queue).start(wanted.workflow_id, wanted)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.COMPLETE
+    await crowd.start(1)
+    crowd.let_go(0)
+    await crowd.end_of(0)
+
+
+async def test_a_run_whose_end_cannot_be_recorded_gives_its_slot_back_all_the_same(lab: Lab, crowd: Crowd) -> None:
+    await crowd.fill()
+    await crowd.start(1)
+    await crowd.stand_at({3: 1})
+    lab.warehouse.failures["end_1"] = Terminal("refused")
+    crowd.let_go(0)
+    await crowd.began(3)
+    del lab.warehouse.failures["end_1"]
+    crowd.let_go(*range(4))
+    await crowd.end_of(*range(4))
+
+
+async def test_a_starter_whose_clock_is_ahead_puts_its_run_behind_none_that_comes_later(lab: Lab, crowd: Crowd) -> None:
+    await crowd.fill()
+    await crowd.start(1)
+    await crowd.stand_at({3: 1})
+    gate = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
+    execution = await crowd.engine_run(3)
+    template = f"{lab.tenant_id}-gcp-cost-bill"
+    tomorrow = SystemClock().now() + timedelta(days=1)
+    early = Asking(execution.workflow_id, execution.engine_run_id, tomorrow, template)
+    await gate.signal(LEAVE_SIGNAL, early)
+    await crowd.stand_at({3: 0})
+    await gate.signal(ASK_SIGNAL, early)
+    await crowd.stand_at({3: 1})
+    await crowd.start(1)
+    await crowd.stand_at({3: 1, 4: 2})
+    crowd.let_go(*range(5))
+    await crowd.end_of(*range(5))
