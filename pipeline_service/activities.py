@@ -204,9 +204,8 @@ async def while_alive() -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(
-                _HEARTBEAT_SECONDS
-            )  # first: what is done by then needs none, and each is a call to the engine
+            # Not at once: each is a call to the engine, and what has ended by then needs none.
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
             activity.heartbeat()
 
     beating = asyncio.create_task(beat())
