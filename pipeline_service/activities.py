@@ -153,8 +153,9 @@ class Activities:
             dropping = asyncio.create_task(self._drop_stages(run))
             try:
                 await self._door.tell(Knock(run.header.tenant_id, LEAVE_SIGNAL, asking))
-            finally:
                 await dropping
+            finally:
+                dropping.cancel()
 
     async def _drop_stages(self, run: Run) -> None:
         stages = [

@@ -70,11 +70,12 @@ class GatePass:
             await self._hear(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def leave(self) -> None:
-        """Give back the slot, or the place in the queue."""
+    async def leave(self, *, is_spoken_for: bool) -> None:
+        """Give back the slot, or the place in the queue; `is_spoken_for` says that somebody else has."""
         if self._has_asked:
             self._has_left = True
-            await self._tell(LEAVE_SIGNAL)
+            if not is_spoken_for:
+                await self._tell(LEAVE_SIGNAL)
 
     async def report(self) -> None:
         """Tell a gate that asks what the run holds. A run of a release without gates says nothing and counts until it has ended."""

@@ -218,8 +218,7 @@ class RunWorkflow:
         has_left = await self._record(begun, ended)
         if self._funds is not None:
             await self._funds.close()
-        if not has_left:
-            await self._pass.leave()
+        await self._pass.leave(is_spoken_for=has_left)
         await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
 
     async def _begin(self) -> None:

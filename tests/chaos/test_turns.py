@@ -7,7 +7,6 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 import pytest
 from temporalio import activity
@@ -21,8 +20,8 @@ from pipeline_service.engine import Execution
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Asking, Knock
 from pipeline_service.run import Run, RunStatus
-from pipeline_service.step_result import StepDecision, StepResult, StepTask
-from pipeline_service.temporal_names import LEAVE_SIGNAL
+from pipeline_service.step_result import StepResult, StepTask
+from pipeline_service.temporal_names import LEAVE_SIGNAL, STEP_ACTIVITY
 from tests.chaos.sizes import FULL, chance
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import plan, query_step
@@ -43,10 +42,11 @@ class Executing:
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Stepwise:
-    """What runs ask to have done, each in a slot of the worker until it is let go."""
+class Stepwise(Activities):
+    """What these runs ask to have done, each in a slot of the worker until it is let go."""
 
     def __init__(self, door: GateDoor) -> None:
+        """Of a worker's other activities, which no run here asks for, none would find what it needs."""
         self._door = door
         self.executing: list[Executing] = []
         """The one that began first at first."""
@@ -58,31 +58,16 @@ class Stepwise:
         await self._execute(run.header.tenant_id, "begin")
 
     @activity.defn
-    async def end_run(self, run: Run) -> None:
-        """Each run here leaves its gate."""
-        raise NotImplementedError
-
-    @activity.defn
     async def close_run(self, run: Run, asking: Asking) -> None:
         """Record nothing."""
         await self._execute(run.header.tenant_id, "end")
         await self._door.tell(Knock(run.header.tenant_id, LEAVE_SIGNAL, asking))
 
-    @activity.defn
-    async def decide_funded_step(self, task: StepTask) -> StepDecision:
-        """Nor has any a budget."""
-        raise NotImplementedError
-
-    @activity.defn
+    @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
         """Do nothing."""
         await self._execute(task.run.tenant_id, task.step.step_id)
         return StepResult(1)
-
-    @activity.defn
-    async def decide_step(self, task: StepTask) -> bool:
-        """No step here has a condition."""
-        raise NotImplementedError
 
     async def _execute(self, tenant_id: str, what: str) -> None:
         entry = Executing(tenant_id, what)
@@ -180,7 +165,7 @@ class Turns:
 @pytest.fixture
 async def turns(lab: Lab) -> AsyncIterator[Turns]:
     turns = Turns(lab, slots=chance("turns").randint(2, 4))
-    async with lab.worker(slots=turns.slots, activities=cast("Activities", turns.steps)):
+    async with lab.worker(slots=turns.slots, activities=turns.steps):
         yield turns
 
 

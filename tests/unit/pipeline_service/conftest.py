@@ -87,7 +87,12 @@ class Lab:
     limits: Limits = LIMITS
 
     def __post_init__(self) -> None:
-        self.door = GateDoor(TemporalGates(self.client, task_queue=self.task_queue), self.limits)
+        self.limit(self.limits)
+
+    def limit(self, limits: Limits) -> None:
+        """Have these limits from now on."""
+        self.limits = limits
+        self.door = GateDoor(TemporalGates(self.client, task_queue=self.task_queue), limits)
         self.engine = TemporalEngine(self.client, task_queue=self.task_queue, door=self.door)
         self.ledger = TemporalRequests(self.client, task_queue=self.task_queue)
         self.requests = Requests(self.engine, self.ledger)

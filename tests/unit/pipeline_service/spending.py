@@ -96,7 +96,7 @@ def per_run(lab: Lab, size: int) -> Spending:
 
 
 def per_day(lab: Lab, size: int, *, runs: int = 30) -> Spending:
-    lab.limits = Limits(runs, runs, size)
+    lab.limit(Limits(runs, runs, size))
     return Spending(lab, BudgetLimits(per_day=size))
 
 

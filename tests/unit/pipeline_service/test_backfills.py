@@ -194,7 +194,7 @@ async def test_the_days_of_a_tenant_that_is_gone_fail_and_say_why(lab: Lab, days
 
 
 async def test_a_gate_that_was_ended_by_hand_does_not_take_a_backfill_for_a_run(lab: Lab, days: Days) -> None:
-    lab.limits = Limits(per_tenant=1, per_template=1)
+    lab.limit(Limits(per_tenant=1, per_template=1))
     days.hold()
     async with lab.worker():
         started = await days.start("2025-11-03", max_parallel=3)

@@ -174,7 +174,7 @@ async def test_a_day_that_is_used_up_refuses_new_runs_and_lets_active_ones_be_jo
 
 async def test_a_gate_shows_what_was_used_before_it_from_its_first_moment_and_under_each_new_history(lab: Lab) -> None:
     limits = Limits(30, 30, 3 * SIZE)
-    lab.limits = limits
+    lab.limit(limits)
     today = datetime.now(UTC).date().isoformat()
     known = DayUse(today, 3 * SIZE, used=SIZE)
     ghost = Asking(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), datetime.now(UTC), "none")
