@@ -65,6 +65,7 @@ class RunWorkflow:
         self._is_spoken_for = False
         self._is_closing = False
         self._is_showing = False
+        self._showing: asyncio.Task[None] | None = None
         self._pass = GatePass(plan)
         self._listeners = Listeners()
         self._funds = RunFunds(plan.budget, self._pass.tell_account) if plan.budget else None
@@ -288,18 +289,27 @@ class RunWorkflow:
         self._show(replace(state, steps=steps))
 
     def _show(self, state: RunState) -> None:
-        """Change the state, and show it: what changes at one moment, as one step ends and the next begins, in one."""
-        self._state = replace(state, version=self._state.version + 1)
+        """Change the state, and show it."""
         if not self._is_spoken_for or state.status.is_terminal:
-            workflow.upsert_memo({STATE_MEMO: self._state})
-        elif not self._is_showing:
+            self._show_now(state)
+            return
+        self._state = state
+        if not self._is_showing:
             self._is_showing = True
-            asyncio.get_running_loop().call_soon(self._show_now)
+            self._showing = asyncio.create_task(self._show_soon())
 
-    def _show_now(self) -> None:
+    async def _show_soon(self) -> None:
+        """Show what has become of the state once all that wait for this change have gone on: the end of a step and the begin of the next in
+        one."""
+        await workflow.wait_condition(lambda: True)  # which is looked at after theirs
+        await asyncio.sleep(0)
         self._is_showing = False
         if not self._state.status.is_terminal:  # else it is shown already
-            workflow.upsert_memo({STATE_MEMO: self._state})
+            self._show_now(self._state)
+
+    def _show_now(self, state: RunState) -> None:
+        self._state = replace(state, version=self._state.version + 1)
+        workflow.upsert_memo({STATE_MEMO: self._state})
 
     def _ended(self) -> RunState:
         """The terminal state, which waits to be shown until it is recorded."""
