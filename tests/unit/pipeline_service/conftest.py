@@ -17,6 +17,7 @@ from common.tenants.tenant import State, TenantRecord
 from common.tenants.tenants import Tenants
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Dataset, TableRef
+from pipeline_service import gate
 from pipeline_service.activities import Activities
 from pipeline_service.backfill_activities import BackfillActivities
 from pipeline_service.backfill_days import BackfillDays
@@ -199,6 +200,14 @@ async def lab(temporal_address: str) -> AsyncIterator[Lab]:
         task_queue=uuid.uuid4().hex,
     )
     await warehouse.close()
+
+
+@pytest.fixture
+def short_histories(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Gates go on under a new history after so many events: fewer than those of a release, which have to be sent first."""
+    assert gate.MAX_EVENTS == 500, "in a release"
+    monkeypatch.setattr(gate, "MAX_EVENTS", 100)
+    return gate.MAX_EVENTS
 
 
 @pytest.fixture

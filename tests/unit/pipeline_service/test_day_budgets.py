@@ -10,7 +10,6 @@ import pytest
 from common.errors import BudgetExceeded, JobAborted, Terminal
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.budgets import BudgetLimits, Budgets
-from pipeline_service.gate import MAX_EVENTS
 from pipeline_service.gate_messages import Asking, GateState, Knock, Limits
 from pipeline_service.price import MINIMUM_BILLED_BYTES as LEAST
 from pipeline_service.run import RunStatus
@@ -44,15 +43,15 @@ async def test_a_step_that_fails_for_good_gives_back_what_it_has_not_billed(lab:
         await spending.used_is(SIZE)
 
 
-async def test_twenty_runs_at_once_never_pass_the_day_of_their_tenant(lab: Lab, temporal_address: str) -> None:
-    limit = 7 * SIZE + 1
+async def test_many_runs_at_once_never_pass_the_day_of_their_tenant(lab: Lab, temporal_address: str) -> None:
+    limit = 3 * SIZE + 1
     spending = per_day(lab, limit)
     another = await connect(temporal_address, namespace="default")
     async with lab.worker(), lab.worker(another):
-        started = [await spending.start(f"r{number}") for number in range(20)]
+        started = [await spending.start(f"r{number}") for number in range(8)]
         ended = [await spending.end_of(one) for one in started]
-        await spending.used_is(7 * SIZE)
-    assert sum((reasons(run) for run in ended), Counter()) == {"COMPLETE": 7, "BUDGET_EXCEEDED": 13}
+        await spending.used_is(3 * SIZE)
+    assert sum((reasons(run) for run in ended), Counter()) == {"COMPLETE": 3, "BUDGET_EXCEEDED": 5}
     refused = next(run for run in ended if run.state.error is not None)
     expected = f"The step may bill {SIZE} bytes more; 1 are left of the {limit} that the tenant may bill on a day"
     assert refused.state.error is not None
@@ -172,7 +171,9 @@ async def test_a_day_that_is_used_up_refuses_new_runs_and_lets_active_ones_be_jo
         spending.let_go("b")
 
 
-async def test_a_gate_shows_what_was_used_before_it_from_its_first_moment_and_under_each_new_history(lab: Lab) -> None:
+async def test_a_gate_shows_what_was_used_before_it_from_its_first_moment_and_under_each_new_history(
+    lab: Lab, short_histories: int
+) -> None:
     limits = Limits(30, 30, 3 * SIZE)
     lab.limit(limits)
     today = datetime.now(UTC).date().isoformat()
@@ -185,7 +186,7 @@ async def test_a_gate_shows_what_was_used_before_it_from_its_first_moment_and_un
     first = (await gate.describe()).run_id
     async with lab.worker(), asyncio.timeout(PATIENCE_SECONDS):
         for _ in range(10):
-            await asyncio.gather(*(gate.signal(LEAVE_SIGNAL, ghost) for _ in range(MAX_EVENTS // 10)))
+            await asyncio.gather(*(gate.signal(LEAVE_SIGNAL, ghost) for _ in range(short_histories // 10)))
         while (await gate.describe()).run_id == first:  # noqa: ASYNC110 - the engine says when it says
             await asyncio.sleep(0.1)
     assert await spending.use() == known

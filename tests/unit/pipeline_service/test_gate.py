@@ -12,7 +12,6 @@ from temporalio.client import WorkflowExecutionStatus
 from common.clock import SystemClock
 from common.errors import TenantNotFound, TenantSuspended, Terminal
 from pipeline_service.engine import ActiveRun, Started
-from pipeline_service.gate import MAX_EVENTS
 from pipeline_service.gate_messages import Asking, GateState, Limits
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, RunStatus
@@ -236,7 +235,9 @@ async def test_waiting_runs_of_a_deleted_tenant_end_and_say_why(lab: Lab, crowd:
     assert ended.state.error.reason == "TENANT_NOT_FOUND"
 
 
-async def test_a_gates_history_stays_short_and_no_slot_is_lost_with_it(lab: Lab, crowd: Crowd) -> None:
+async def test_a_gates_history_stays_short_and_no_slot_is_lost_with_it(
+    short_histories: int, lab: Lab, crowd: Crowd
+) -> None:
     await crowd.fill()
     await crowd.start(1)
     gate = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
@@ -244,12 +245,12 @@ async def test_a_gates_history_stays_short_and_no_slot_is_lost_with_it(lab: Lab,
     ghost = Asking(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), SystemClock().now(), "none")
     async with asyncio.timeout(2 * PATIENCE_SECONDS):
         for _ in range(10):
-            signals = [gate.signal(signal, ghost) for signal in (ASK_SIGNAL, LEAVE_SIGNAL) * (MAX_EVENTS // 20)]
+            signals = [gate.signal(signal, ghost) for signal in (ASK_SIGNAL, LEAVE_SIGNAL) * (short_histories // 20)]
             await asyncio.gather(*signals)
         while (await gate.describe()).run_id == first:  # noqa: ASYNC110 - the engine says when it says
             await asyncio.sleep(0.1)
     await crowd.stand_at({3: 1})
-    assert (await gate.describe()).history_length < MAX_EVENTS
+    assert (await gate.describe()).history_length < short_histories
     assert crowd.begun() == {0, 1, 2}
     crowd.let_go(*range(4))
     await crowd.end_of(*range(4))

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.activity import ActivityCancellationDetails
@@ -14,6 +14,7 @@ from common.errors import Terminal
 from common.warehouse.attempts import run_once
 from common.warehouse.warehouse import Destination, JobResult, QueryJob, Statement, TableRef, Warehouse
 from pipeline_service.activities import others_go_on, while_alive
+from tests.unit.pipeline_service.fake_warehouse import FakeWarehouse
 
 LONG = (
     "SELECT COUNT(*) AS n FROM UNNEST(GENERATE_ARRAY(1, 30000)) AS a CROSS JOIN UNNEST(GENERATE_ARRAY(1, 20000)) AS b "
@@ -41,17 +42,13 @@ async def job(warehouse: Warehouse) -> QueryJob:
     return QueryJob(f"job_{uuid.uuid4().hex}", Statement(LONG), Destination(TableRef(dataset, "_stage_x")))
 
 
-async def first_and_second_attempt(
-    warehouse: Warehouse, job: QueryJob, **details: bool
-) -> tuple[JobResult | BaseException, JobResult | BaseException]:
-    """What becomes of two attempts at one job, the first of which hears these details of a cancellation."""
-
-    watched: Any = Watched(warehouse)
+def first_attempt_at(job: QueryJob, warehouse: Warehouse) -> tuple[asyncio.Future[JobResult], ActivityEnvironment]:
+    """An attempt under way, and what cancels it."""
 
     async def first_attempt() -> JobResult:
         async with while_alive():
             return await run_once(
-                watched,
+                warehouse,
                 lambda _: job,
                 deadline_seconds=60,
                 max_attempts=1,
@@ -60,8 +57,17 @@ async def first_and_second_attempt(
             )
 
     environment = ActivityEnvironment()
+    return asyncio.ensure_future(environment.run(first_attempt)), environment
+
+
+async def first_and_second_attempt(
+    warehouse: Warehouse, job: QueryJob, **details: bool
+) -> tuple[JobResult | BaseException, JobResult | BaseException]:
+    """What becomes of two attempts at one job, the first of which hears these details of a cancellation."""
+
+    watched: Any = Watched(warehouse)
     await warehouse.submit(job)  # both attempts find it at work
-    first = asyncio.ensure_future(environment.run(first_attempt))
+    first, environment = first_attempt_at(job, watched)
     second = asyncio.ensure_future(
         run_once(warehouse, lambda _: job, deadline_seconds=60, max_attempts=1, clock=SystemClock())
     )
@@ -72,14 +78,27 @@ async def first_and_second_attempt(
 
 
 @pytest.mark.parametrize("connect", ["local"], indirect=True)
-@pytest.mark.parametrize("detail", ["not_found", "timed_out", "worker_shutdown", "paused", "reset"])
-async def test_an_attempt_that_was_given_up_leaves_its_job_to_the_next(
-    warehouse: Warehouse, job: QueryJob, detail: str
-) -> None:
-    first, second = await first_and_second_attempt(warehouse, job, **{detail: True})
+async def test_an_attempt_that_was_given_up_leaves_its_job_to_the_next(warehouse: Warehouse, job: QueryJob) -> None:
+    first, second = await first_and_second_attempt(warehouse, job, timed_out=True)
     assert isinstance(second, JobResult)
     assert isinstance(first, ApplicationError)
     assert not first.non_retryable
+
+
+@pytest.mark.parametrize("detail", ["not_found", "timed_out", "worker_shutdown", "paused", "reset"])
+async def test_an_attempt_given_up_for_whatever_cause_cancels_no_job_and_fails_like_a_passing_failure(
+    detail: str,
+) -> None:
+    warehouse = FakeWarehouse()
+    warehouse.held["stage_1"].clear()
+    first, attempt = first_attempt_at(QueryJob("job_stage_1", Statement("select load")), cast("Warehouse", warehouse))
+    await warehouse.began["stage_1"].wait()
+    attempt.cancel(cancellation_details=ActivityCancellationDetails(**{detail: True}))
+    with pytest.raises(ApplicationError) as failed:
+        await first
+    assert not failed.value.non_retryable
+    assert warehouse.cancelled == []
+    await warehouse.close()
 
 
 @pytest.mark.parametrize("connect", ["local"], indirect=True)

@@ -6,16 +6,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.warehouse.warehouse import Row
 from pipeline_service.sample_json import MAX_CHARACTERS, MAX_TEXT, sample_json
 
+TEXTS = st.text(max_size=20)
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.decimals(), st.text(), st.binary(), st.datetimes()
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.decimals(), TEXTS, st.binary(), st.datetimes()
 )  # fmt: skip
-VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=5)
 
 
 def read(text: str | None) -> Any:
@@ -25,8 +26,11 @@ def read(text: str | None) -> Any:
     return json.loads(text, parse_constant=refuse) if text else []
 
 
-@given(st.lists(st.dictionaries(st.text(), VALUES), max_size=20))
-def test_a_sample_of_anything_is_json_within_its_size(rows: list[dict[str, Any]]) -> None:
+@given(st.lists(st.dictionaries(TEXTS, VALUES), max_size=3), st.integers(1, 400))
+@settings(max_examples=60)
+@example([{"text": "x" * MAX_TEXT}], 400)
+def test_a_sample_of_anything_is_json_within_its_size(row_set: list[dict[str, Any]], times: int) -> None:
+    rows = row_set * times
     text = sample_json(rows)
     assert [set(row) for row in read(text)] == [set(row) for row in rows][: len(read(text))]
     assert len(text or "") <= MAX_CHARACTERS + 2
