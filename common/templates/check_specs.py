@@ -90,9 +90,9 @@ class RowCount(_Check):
     max: int | None = Field(None, ge=0)
     """The greatest number of rows."""
     max_change: Decimal | None = Field(None, ge=0, max_digits=38, decimal_places=9)
-    """query steps only: by which fraction the number may differ from that of the last COMPLETE run of this template and step that had
-    rows; 0.5 allows half as many to one and a half times as many. A step that replaces a partition is compared with the last run for
-    another day. Where there is no such run, or none in 400 days, it passes."""
+    """steps that publish rows only: by which fraction the number may differ from that of the last COMPLETE run of this template and step
+    that had rows; 0.5 allows half as many to one and a half times as many. A step that replaces a partition is compared with the last run
+    for another day. Where there is no such run, or none in 400 days, it passes."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
