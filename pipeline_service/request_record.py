@@ -46,8 +46,11 @@ class RequestLedger(Protocol):
         """The open record, if there is one."""
         ...
 
-    async def open(self, key: str, *, request_digest: str, run_workflow_id: str, work_id: str) -> Opened:
-        """Open a record, unless one is open under this key: of any number of concurrent calls one opens it."""
+    async def open(
+        self, key: str, *, request_digest: str, run_workflow_id: str, work_id: str, answer: Started | None = None
+    ) -> Opened:
+        """Open a record, unless one is open under this key: of any number of concurrent calls one opens it. With an `answer` it is bound
+        from the first."""
         ...
 
     async def bind(self, key: str, answer: Started) -> None:
@@ -128,6 +131,23 @@ class Requests:
         # Every call that acts for this record starts under the same id, so the engine lets one of them start.
         started = await self._engine.start(workflow_id, plan, start_id=start_id_of(opened.record_id))
         return await self._bound(key, started)
+
+    async def join(self, key: str | None, request_digest: str, execution: Execution) -> Started:
+        """Answer this request with a run that is under way, or as an earlier call with the same id was."""
+        run = execution.run
+        joined = Started(run.pipeline_logging_id, run.header.pipeline_id, run.state.status, already_running=True)
+        if key is None:
+            return joined
+        opened = await self._ledger.open(
+            key,
+            request_digest=request_digest,
+            run_workflow_id=execution.workflow_id,
+            work_id=run.header.work_id,
+            answer=joined,
+        )
+        if opened.is_new:
+            return joined
+        return await self.answered(key, request_digest) or await self._bound(key, joined)
 
     async def forget(self, tenant_id: str) -> None:
         """Forget every request of a tenant, so that a repeat is a new request. Raises Unavailable; calling again is safe."""

@@ -1,4 +1,4 @@
-"""The workflow that remembers a request id: open for 24 h, bound to its answer by a signal."""
+"""The workflow that remembers a request id: open for 24 h, bound to its answer by a signal, or from its start."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ class RequestWorkflow:
     """A record. Its memo has the request from its start, and the answer once it is bound."""
 
     def __init__(self) -> None:
-        self._is_bound = False
+        self._is_bound = ANSWER_MEMO in workflow.memo()
 
     @workflow.run
     async def run(self) -> None:

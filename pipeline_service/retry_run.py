@@ -57,12 +57,7 @@ class RetryRun:
         await self._tenants.require_ready(tenant_id)
         latest = await self._latest(run)
         if latest is not None and _goes_on_from(run, latest):
-            return Started(
-                latest.run.pipeline_logging_id,
-                latest.run.header.pipeline_id,
-                latest.run.state.status,
-                already_running=True,
-            )
+            return await self._requests.join(key, digest, latest)
         execution = _retryable(run, latest)
         plan = await self._plan(execution)
         await self._budgets.require_left(plan)

@@ -49,8 +49,13 @@ class TemporalRequests:
         work_id = request.work_id or request.run_workflow_id
         return RequestRecord(request.digest, request.run_workflow_id, work_id, description.start_time, answer)
 
-    async def open(self, key: str, *, request_digest: str, run_workflow_id: str, work_id: str) -> Opened:
+    async def open(
+        self, key: str, *, request_digest: str, run_workflow_id: str, work_id: str, answer: Started | None = None
+    ) -> Opened:
         """See RequestLedger."""
+        memo: dict[str, object] = {REQUEST_MEMO: _Request(request_digest, run_workflow_id, work_id)}
+        if answer is not None:
+            memo[ANSWER_MEMO] = answer
         try:
             async with engine_call():
                 handle = await self._client.start_workflow(
@@ -60,7 +65,7 @@ class TemporalRequests:
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                     priority=turn_of(tenant_of(key)),
-                    memo={REQUEST_MEMO: _Request(request_digest, run_workflow_id, work_id)},
+                    memo=memo,
                     rpc_timeout=CALL_TIMEOUT,
                 )
         except WorkflowAlreadyStartedError as error:
