@@ -21,7 +21,7 @@ from common.errors import (
     Transient,
     Unavailable,
 )
-from common.for_each import for_each
+from common.for_each import map_each
 from common.tenants.tenants import Tenants
 from pipeline_service.activities import while_alive
 from pipeline_service.backfill import Day, DayStatus
@@ -169,13 +169,7 @@ class BackfillActivities:
             return None
 
     async def _each(self, task: DaysTask, act: Callable[[BackfillRef, Day], Awaitable[Day]]) -> tuple[Day, ...]:
-        now: dict[str, Day] = {}
-
-        async def one(day: Day) -> None:
-            now[day.date] = await act(task.backfill, day)
-
-        await for_each(task.days, one, at_once=_AT_ONCE)
-        return tuple(now[day.date] for day in task.days)
+        return tuple(await map_each(task.days, lambda day: act(task.backfill, day), at_once=_AT_ONCE))
 
 
 def _start_id(backfill: BackfillRef, date: str) -> str:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from common.errors import ObjectNotFound, Terminal
+from common.for_each import map_each
 from common.templates.tables import CHECKED
 from common.warehouse.estimate import Estimate, EstimateBasis
 from common.warehouse.warehouse import Statement, Warehouse
@@ -62,7 +63,7 @@ class Estimates:
         say what another account may read.
         """
         slots = asyncio.Semaphore(_AT_ONCE)
-        return await asyncio.gather(*(self._step(step, slots) for step in steps))
+        return await map_each(steps, lambda step: self._step(step, slots), at_once=_AT_ONCE)
 
     def total(self, estimates: Sequence[StepEstimate]) -> Cost:
         """The costs that are known, together."""
@@ -74,7 +75,7 @@ class Estimates:
             return StepEstimate("unknown", None, "The query runs as an account of the tenant's")
         try:
             reads = await self._reads(step)
-            estimates = await asyncio.gather(*(self._estimate(read, slots) for read in reads))
+            estimates = await map_each(reads, lambda read: self._estimate(read, slots), at_once=_AT_ONCE)
         except ObjectNotFound:
             return StepEstimate("unknown", None, _MISSING)
         except Terminal as error:

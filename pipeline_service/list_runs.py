@@ -1,10 +1,10 @@
 """ListRuns: a tenant's runs from its own records, each active one as the engine has it."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import astuple
 
 from common.fields import Fields
+from common.for_each import map_each
 from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.paging import Page, Place, first_page, page_request, place_after
 from common.rpc.caller import Caller
@@ -49,12 +49,8 @@ class ListRuns:
 
     async def _as_they_stand(self, recorded: Sequence[Run]) -> list[Run]:
         """The runs, those that had not ended when they were recorded as the engine has them now."""
-        slots = asyncio.Semaphore(_AT_ONCE)
 
         async def now(run: Run) -> Run:
-            if run.state.status.is_terminal:
-                return run
-            async with slots:
-                return await self._get_run.as_it_stands(run)
+            return run if run.state.status.is_terminal else await self._get_run.as_it_stands(run)
 
-        return await asyncio.gather(*map(now, recorded))
+        return await map_each(recorded, now, at_once=_AT_ONCE)

@@ -4,7 +4,7 @@ from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescri
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from common.for_each import for_each
+from common.for_each import for_each, map_each
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.gate_messages import Asking, GateState, Knock
 from pipeline_service.gates import LastGate
@@ -68,14 +68,14 @@ class TemporalGates:
 
     async def gone(self, holders: tuple[Asking, ...]) -> tuple[str, ...]:
         """See Gates."""
-        gone: list[str] = []
-
-        async def ask(holder: Asking) -> None:
-            described = await self._describe(holder.workflow_id, holder.engine_run_id)
-            if described is None or described.status is not WorkflowExecutionStatus.RUNNING:
-                gone.append(holder.engine_run_id)
-
-        await for_each(holders, ask, at_once=_AT_ONCE)
+        described = await map_each(
+            holders, lambda holder: self._describe(holder.workflow_id, holder.engine_run_id), at_once=_AT_ONCE
+        )
+        gone = [
+            holder.engine_run_id
+            for holder, found in zip(holders, described, strict=True)
+            if found is None or found.status is not WorkflowExecutionStatus.RUNNING
+        ]
         return tuple(sorted(gone))
 
     async def survey(self, tenant_id: str) -> tuple[Asking, ...]:

@@ -1,12 +1,12 @@
 """Running a step's checks over `checked`, the rows that are staged or published. They are decided once: a later attempt at the step
 finds their outcomes recorded."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from common.clock import Clock
+from common.for_each import map_each
 from common.templates.checks import SAMPLE_ROWS
 from common.templates.resolved import CREATE_TIME, LAST_ROWS
 from common.templates.tables import CHECKED
@@ -47,21 +47,14 @@ class Checks:
             raise StepFailed("CHECK_FAILED", f"Checks failed: {', '.join(blocking)}")
 
     async def _decide(self, attempt: Attempt, prefix: str) -> tuple[CheckOutcome, ...]:
-        slots = asyncio.Semaphore(_AT_ONCE)
         values = await self._run_values(attempt)
         bound = [_bound(check, prefix, values) for check in attempt.step.checks]
         await attempt.fund_reads(self._warehouse, chain.from_iterable(statements.all() for statements in bound))
 
-        async def decide(check: PlanCheck, statements: "_Bound") -> CheckRecord:
-            async with slots:
-                return await self._check(attempt, check, statements)
+        async def decide(each: tuple[PlanCheck, _Bound]) -> CheckRecord:
+            return await self._check(attempt, *each)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(decide(*each)) for each in zip(attempt.step.checks, bound, strict=True)]
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        records = [task.result() for task in tasks]
+        records = await map_each(zip(attempt.step.checks, bound, strict=True), decide, at_once=_AT_ONCE)
         await self._records.add_checks(attempt, records)
         return tuple(record.outcome for record in records)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from common.errors import JobAborted, Terminal
+from common.for_each import map_each
 from common.warehouse.warehouse import Statement, TableRef, Warehouse
 from pipeline_service.price import MINIMUM_BILLED_BYTES
 from pipeline_service.step_errors import StepFailed
@@ -81,14 +82,8 @@ class Funds:
 
     async def for_reads(self, warehouse: Warehouse, statements: Iterable[Statement], cap: int | None) -> None:
         """Let all these statements be read. Raises MoreBytesWanted, Transient, Terminal."""
-        slots = asyncio.Semaphore(_AT_ONCE)
-
-        async def reckon(statement: Statement) -> WantedBytes:
-            async with slots:
-                return await most_billed(warehouse, statement, cap)
-
         asked = list(statements)
-        wanted = await asyncio.gather(*map(reckon, asked))
+        wanted = await map_each(asked, lambda statement: most_billed(warehouse, statement, cap), at_once=_AT_ONCE)
         self._wanted = {statement.sql: one for statement, one in zip(asked, wanted, strict=True)}
         total = sum(one.least for one in wanted)
         # Beginning again after an outage, what was cut off counts as billed, and may leave too little for all of them.

@@ -1,10 +1,10 @@
-"""`for_each`: a few at a time, and an end at the first failure."""
+"""`for_each` and `map_each`: a few at a time, and an end at the first failure."""
 
 import asyncio
 
 import pytest
 
-from common.for_each import for_each
+from common.for_each import for_each, map_each
 
 
 async def test_every_item_is_done_once_and_never_more_at_once_than_allowed() -> None:
@@ -49,3 +49,16 @@ async def test_the_first_failure_is_raised_and_cuts_the_others_off() -> None:
     with pytest.raises(ValueError, match="1"):
         await for_each(range(5), do, at_once=2)
     assert (begun, cut_off) == ([0, 1], [0])
+
+
+async def test_results_come_in_the_order_of_the_items_whichever_is_done_first() -> None:
+    last_is_done = asyncio.Event()
+
+    async def do(item: int) -> str:
+        if item == 2:
+            last_is_done.set()
+        await last_is_done.wait()
+        return str(item)
+
+    assert await map_each(range(3), do, at_once=3) == ["0", "1", "2"]
+    assert await map_each([], do, at_once=3) == []
