@@ -1,7 +1,5 @@
 """The step `dq`: checks a table, or one day of it, that is already published."""
 
-import asyncio
-
 from common.errors import ObjectNotFound
 from common.warehouse.warehouse import TableRef, Warehouse
 from pipeline_service.days import days_between
@@ -9,6 +7,7 @@ from pipeline_service.plan import PlanTable
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import Attempt, day_of
 from pipeline_service.steps.checks import Checks
+from pipeline_service.steps.within_timeout import within_timeout
 
 
 class DqExecutor:
@@ -20,11 +19,8 @@ class DqExecutor:
 
     async def run(self, attempt: Attempt, checked: PlanTable) -> None:
         """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT, STATEMENT_FAILED for a table that is not there) and what the warehouse raises."""
-        try:
-            async with asyncio.timeout(attempt.step.timeout_seconds):
-                await self._checks.run(attempt, await self._rows(attempt, checked))
-        except TimeoutError as error:
-            raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout") from error
+        async with within_timeout(attempt, "The step ran longer than its timeout"):
+            await self._checks.run(attempt, await self._rows(attempt, checked))
 
     async def _rows(self, attempt: Attempt, checked: PlanTable) -> str:
         try:

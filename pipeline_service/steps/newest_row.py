@@ -1,12 +1,12 @@
 """How fresh a step's source is: the time of the newest row that it is about to read, `newest_source_row`, a SELECT of one TIMESTAMP."""
 
-import asyncio
 from datetime import datetime
 
 from pipeline_service.plan import PlanQuery
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.attempt import Attempt
+from pipeline_service.steps.within_timeout import within_timeout
 
 
 class NewestRows:
@@ -23,15 +23,12 @@ class NewestRows:
         if query.newest_source_row is None:
             return None
         statement = query.newest_source_row.statement()
-        try:
-            async with (
-                asyncio.timeout(attempt.step.timeout_seconds),
-                self._accounts.warehouse(attempt.run.tenant_id, query.credential) as warehouse,
-            ):
-                await attempt.fund_reads(warehouse, [statement])
-                [row] = await attempt.read(warehouse, statement, max_rows=1)
-        except TimeoutError as error:
-            raise StepFailed("STEP_TIMEOUT", "Finding the newest row took longer than the step's timeout") from error
+        async with (
+            within_timeout(attempt, "Finding the newest row took longer than the step's timeout"),
+            self._accounts.warehouse(attempt.run.tenant_id, query.credential) as warehouse,
+        ):
+            await attempt.fund_reads(warehouse, [statement])
+            [row] = await attempt.read(warehouse, statement, max_rows=1)
         newest = row["newest"]
         if newest is not None and not (isinstance(newest, datetime) and newest.tzinfo):
             raise StepFailed("STATEMENT_FAILED", "The step's newest_source_row yields no TIMESTAMP")

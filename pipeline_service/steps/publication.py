@@ -1,16 +1,15 @@
 """What steps that publish rows have in common: stage them, check them there, and only then put them into the table."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from common.clock import Clock
 from common.warehouse.warehouse import Destination, Job, MergeJob, ReplaceJob, Warehouse
 from pipeline_service.plan import PlanLoad, PlanQuery
-from pipeline_service.step_errors import StepFailed
 from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, day_of
 from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.funds import Taken, most_billed, most_billed_by_merge
+from pipeline_service.steps.within_timeout import within_timeout
 
 PUBLISH_SECONDS = 300.0
 """How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
@@ -100,11 +99,6 @@ def _staging_funded(
     return attempt.funded(STAGE, lambda: most_billed(warehouse, select, attempt.cap), cap=attempt.cap)
 
 
-@asynccontextmanager
-async def before_publishing(attempt: Attempt) -> AsyncIterator[None]:
+def before_publishing(attempt: Attempt) -> AbstractAsyncContextManager[None]:
     """What a step does before it publishes, within its timeout. Raises StepFailed (STEP_TIMEOUT)."""
-    try:
-        async with asyncio.timeout(attempt.step.timeout_seconds):
-            yield
-    except TimeoutError as error:
-        raise StepFailed("STEP_TIMEOUT", "The step ran longer than its timeout; nothing was published") from error
+    return within_timeout(attempt, "The step ran longer than its timeout; nothing was published")
