@@ -38,7 +38,7 @@ class FundedStep:
 
     async def execute(self, attempt: Attempting[AnyOutcome]) -> AnyOutcome:
         """Make attempts, each an activity that takes its number and what is reserved for it, until one succeeds. Raises ActivityError once
-        they are used up, BudgetExceeded, CancelledError."""
+        they are used up, StepOverBudget, CancelledError."""
         try:
             outcome = await self._succeed(attempt)
         except (Exception, asyncio.CancelledError):  # and not `finally`: a run that is put out of memory ends nothing

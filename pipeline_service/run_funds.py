@@ -18,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 """Before a run asks its gate again, in case that was ended by hand: after as long as it has waited already."""
 
 
-class BudgetExceeded(Exception):
+class StepOverBudget(Exception):
     """A budget has too little left; `result` is what the step has done by then."""
 
     def __init__(self, error: RunError, result: StepResult) -> None:
@@ -51,7 +51,7 @@ class RunFunds:
 
     async def reserve(self, step_id: str, result: StepResult) -> Mapping[str, int]:
         """Reserve what an attempt at a step wants, by purpose, all or none: what each may bill. Waits while others may bill less than they
-        have reserved. Raises BudgetExceeded, CancelledError; nothing is reserved then."""
+        have reserved. Raises StepOverBudget, CancelledError; nothing is reserved then."""
         wanted = result.wanted
         self._wishes += 1
         # Of its own, so that the gate, which hears of several changes at once, cannot take it for one that it has granted before.
@@ -71,7 +71,7 @@ class RunFunds:
         except _Refused as refused:
             self._drop(key)
             self._changed()
-            raise BudgetExceeded(RunError("BUDGET_EXCEEDED", str(refused), step_id), result) from None
+            raise StepOverBudget(RunError("BUDGET_EXCEEDED", str(refused), step_id), result) from None
         except asyncio.CancelledError:
             self._drop(key)
             self._changed()

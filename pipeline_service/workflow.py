@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.listeners import Listeners
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
-    from pipeline_service.run_funds import BudgetExceeded, RunFunds
+    from pipeline_service.run_funds import RunFunds, StepOverBudget
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.step_result import RunRef, StepResult, StepTask
     from pipeline_service.temporal_names import (
@@ -140,7 +140,7 @@ class RunWorkflow:
                     raise asyncio.CancelledError from failure
                 error, result = failure_of(failure, step.step_id)
                 outcome = {"status": StepStatus.FAILED, "error": error}
-            except BudgetExceeded as exceeded:
+            except StepOverBudget as exceeded:
                 result = exceeded.result
                 outcome = {"status": StepStatus.FAILED, "error": exceeded.error}
         self._set(
@@ -180,7 +180,7 @@ class RunWorkflow:
     async def _funded(
         self, activity: Callable[[Activities, StepTask], Awaitable[AnyOutcome]], step: PlanStep
     ) -> AnyOutcome:
-        """What an activity makes of a step within the run's budgets. Raises ActivityError, BudgetExceeded, CancelledError."""
+        """What an activity makes of a step within the run's budgets. Raises ActivityError, StepOverBudget, CancelledError."""
         assert self._funds is not None  # noqa: S101 - see _has_budget
 
         async def attempt(number: int, funds: Mapping[str, int], billed_before: int) -> AnyOutcome:

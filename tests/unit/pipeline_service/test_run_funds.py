@@ -10,7 +10,7 @@ import pytest
 from pipeline_service.budget_messages import Account, Funding
 from pipeline_service.day_budget import DayBudget
 from pipeline_service.plan import PlanBudget
-from pipeline_service.run_funds import BudgetExceeded, RunFunds
+from pipeline_service.run_funds import RunFunds, StepOverBudget
 from pipeline_service.step_result import StepResult, WantedBytes
 
 NOW = datetime(2025, 11, 15, 12, tzinfo=UTC)
@@ -87,7 +87,7 @@ async def test_a_wish_is_decided_by_its_own_size_though_the_gate_hears_of_it_wit
     again = asyncio.create_task(gate.funds.reserve("load", wants(LIMIT)))
     await settled()
     gate.is_open.set()
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(StepOverBudget):
         await again
     await gate.funds.close()
     assert (gate.day.use().billed, gate.day.use().reserved) == (11, 0)
