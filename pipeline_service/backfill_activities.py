@@ -27,7 +27,7 @@ from pipeline_service.activities import while_alive
 from pipeline_service.backfill import Day, DayStatus
 from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.backfill_messages import BackfillRef, CompleteDays, DayStarted, DaysTask, DayTask, day_status
-from pipeline_service.engine import ActiveRun, RunEngine
+from pipeline_service.engine import RunEngine
 from pipeline_service.failures import as_application_error
 from pipeline_service.gate_activities import LONGEST_PAUSE_ATTEMPT
 from pipeline_service.get_run import GetRun, Located
@@ -133,7 +133,7 @@ class BackfillActivities:
             return replace(day, status=DayStatus.CANCELLED)
         now = await self._heard(backfill, replace(day, pipeline_logging_id=run_id), located)
         if located.execution is not None and not now.status.is_terminal:
-            await self._engine.cancel(ActiveRun(located.execution.workflow_id, located.execution.engine_run_id))
+            await self._engine.cancel(located.execution.active_run)
         return now
 
     async def _unheard_of(self, backfill: BackfillRef, date: str) -> str:
@@ -155,8 +155,7 @@ class BackfillActivities:
         if located is None:
             return replace(day, status=DayStatus.FAILED)
         if (execution := located.execution) is not None and not located.run.state.status.is_terminal:
-            run = ActiveRun(execution.workflow_id, execution.engine_run_id)
-            if await self._engine.listen(run, backfill.listener):
+            if await self._engine.listen(execution.active_run, backfill.listener):
                 return replace(day, status=DayStatus.RUNNING)
             located = await self._located(backfill, day.pipeline_logging_id) or located
         return replace(day, status=day_status(located.run.state.status))

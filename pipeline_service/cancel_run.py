@@ -7,7 +7,7 @@ from common.errors import WarehouseError
 from common.fields import Fields
 from common.rpc.caller import Caller
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.engine import ActiveRun, Execution, RunEngine
+from pipeline_service.engine import Execution, RunEngine
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, StepStatus
 from pipeline_service.steps.attempt import STAGE, job_id
@@ -34,7 +34,7 @@ class CancelRun:
         execution = located.execution
         if execution is None or located.run.state.status.is_terminal:
             return located.run
-        await self._engine.cancel(ActiveRun(execution.workflow_id, execution.engine_run_id))
+        await self._engine.cancel(execution.active_run)
         told = await self._engine.describe(execution.workflow_id)
         if told is not None and told.engine_run_id == execution.engine_run_id:
             await self._cancel_jobs(told)

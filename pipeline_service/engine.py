@@ -15,6 +15,14 @@ from pipeline_service.run import Run, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """A run that has not ended, as a listing has it."""
+
+    workflow_id: str
+    engine_run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One execution of a workflow: which, and what it says of its run. `latest_attempt` is the highest number of an attempt at any step
     that is under way or due next; 0 where there is none."""
@@ -23,6 +31,11 @@ class Execution:
     engine_run_id: str
     run: Run
     latest_attempt: int = 0
+
+    @property
+    def active_run(self) -> ActiveRun:
+        """It, for what is done to a run while that is active."""
+        return ActiveRun(self.workflow_id, self.engine_run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +46,6 @@ class Started:
     pipeline_id: str
     status: RunStatus
     already_running: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveRun:
-    """A run that has not ended, as a listing has it."""
-
-    workflow_id: str
-    engine_run_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -329,4 +329,4 @@ async def cancel(lab: Lab, started: Started) -> None:
     """CancelRun."""
     execution = await lab.execution(started.pipeline_logging_id)
     with suppress(Unavailable):
-        await lab.engine.cancel(ActiveRun(execution.workflow_id, execution.engine_run_id))
+        await lab.engine.cancel(execution.active_run)

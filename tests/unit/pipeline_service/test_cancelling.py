@@ -166,7 +166,7 @@ async def test_cancelling_a_run_that_has_ended_is_no_error(lab: Lab) -> None:
         started = await lab.start(plan(lab.tenant_id, query_step(lab.tenant_id)))
         await lab.end_of(started)
         execution = await lab.execution(started.pipeline_logging_id)
-        await lab.engine.cancel(ActiveRun(execution.workflow_id, execution.engine_run_id))
+        await lab.engine.cancel(execution.active_run)
         assert await status_of(lab, started) is RunStatus.COMPLETE
 
 

@@ -9,7 +9,7 @@ from common.clock import SystemClock
 from common.errors import PipelineBusy, RunNotRetryable
 from common.rpc.caller import Caller
 from pipeline_service.budgets import BudgetLimits, Budgets
-from pipeline_service.engine import ActiveRun, Started
+from pipeline_service.engine import Started
 from pipeline_service.get_run import GetRun
 from pipeline_service.plan import Plan
 from pipeline_service.request_record import request_key
@@ -217,7 +217,7 @@ async def test_cancelling_a_run_of_an_exclusive_template_lets_the_next_in(lab: L
         running = await lab.start(exclusive(lab, "2025-11-15"))
         await lab.warehouse.began["load_stage_1"].wait()
         execution = await lab.execution(running.pipeline_logging_id)
-        await lab.engine.cancel(ActiveRun(execution.workflow_id, execution.engine_run_id))
+        await lab.engine.cancel(execution.active_run)
         assert (await lab.end_of(running)).state.status is RunStatus.CANCELLED
         lab.warehouse.held["load_stage_1"].set()
         assert (await lab.run(exclusive(lab, "2025-11-16"))).state.status is RunStatus.COMPLETE

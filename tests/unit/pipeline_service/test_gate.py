@@ -91,7 +91,7 @@ class Crowd:
     async def engine_run(self, number: int) -> ActiveRun:
         """The run as the engine names it."""
         execution = await self._lab.execution(self.started[number].pipeline_logging_id)
-        return ActiveRun(execution.workflow_id, execution.engine_run_id)
+        return execution.active_run
 
     async def terminate(self, number: int) -> None:
         """End a run as an operator does by hand."""
