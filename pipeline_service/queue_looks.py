@@ -19,9 +19,8 @@ class QueueLooks:
         look = self._coming.get(tenant_id)
         if look is None:
             look = self._coming[tenant_id] = asyncio.create_task(self._look(tenant_id))
-            look.add_done_callback(
-                lambda ended: ended.cancelled() or ended.exception()
-            )  # nobody may be left to hear of it
+            # Nobody may be left to hear of its failure.
+            look.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(look)
 
     async def _look(self, tenant_id: str) -> Queue:

@@ -62,9 +62,8 @@ def runs_statement(
     """Select the rows of at most `limit` runs, in order, from the one that follows `after`."""
     later, direction = (">", "ASC") if wanted.earliest_first else ("<", "DESC")
     conditions, parameters = ["TRUE"], []
-    if (
-        without_backfills
-    ):  # which have no steps, while every other run has one: tables of earlier versions have no better sign
+    if without_backfills:
+        # They have no steps, while every other run has one: tables of earlier versions have no better sign.
         conditions.append("JSON_VALUE(steps, '$[0].step_id') IS NOT NULL")
     for column in ("provider", "domain", "template_name"):
         if value := getattr(wanted, column):

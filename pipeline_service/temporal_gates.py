@@ -58,9 +58,8 @@ class TemporalGates:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 priority=turn_of(state.tenant_id),
-                memo={DAY_MEMO: state.day}
-                if state.day
-                else None,  # shown before anything changes, and whatever becomes of it
+                # Shown before anything changes, and whatever becomes of it.
+                memo={DAY_MEMO: state.day} if state.day else None,
                 start_signal=knock.signal,
                 start_signal_args=[knock.account or knock.asking],
                 rpc_timeout=CALL_TIMEOUT,

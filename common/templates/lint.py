@@ -100,9 +100,8 @@ def _schema_problems(path: Path) -> Sequence[Problem]:
         return [Problem(file, error.lineno, f"is not JSON: {error.msg}")]
     except ValidationError as error:
         try:
-            return does_not_load(
-                read_yaml(text, file=file), validation_faults(error)
-            ).problems  # JSON is YAML, with lines
+            # JSON is YAML, with lines.
+            return does_not_load(read_yaml(text, file=file), validation_faults(error)).problems
         except DoesNotLoad as not_yaml:
             return not_yaml.problems
     except (OSError, UnicodeDecodeError) as error:

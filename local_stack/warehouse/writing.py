@@ -100,9 +100,8 @@ class Writer:
     ) -> int:
         """Put a table of these columns and of what `insert` puts into it in place of a destination, and say how many rows it has."""
         table = destination.table
-        fresh = TableRef(
-            table.dataset, f"{table.table}--new", table.project
-        )  # what is inserted may be read from the old one
+        # What is inserted may be read from the old one.
+        fresh = TableRef(table.dataset, f"{table.table}--new", table.project)
         self._catalog.put(cursor, fresh, TableSpec(columns, destination.partition_column, destination.clustering))
         rows = _count(insert(self._catalog.sql_name(fresh)))
         self._catalog.rename(cursor, fresh, table, expire_time=destination.expire_time)

@@ -93,9 +93,8 @@ async def test_tenants_are_listed_page_by_page_in_whatever_state(life: LifeCalls
         assert tenant == tenant_pb2.Tenant(tenant_id=name, state=tenant.state, schema_version=version)
 
 
-@pytest.mark.parametrize(
-    "connect", ["local"], indirect=True
-)  # the stub of BigQuery writes nothing beside a slow statement
+# The stub of BigQuery writes nothing beside a slow statement.
+@pytest.mark.parametrize("connect", ["local"], indirect=True)
 async def test_a_suspended_tenants_runs_are_cancelled_recorded_and_awaited(life: LifeCalls) -> None:
     tenant_id, key = await life.stack.onboard(export=False)
     runs = [await life.start_slow(tenant_id, key, note) for note in ("a", "b")]
