@@ -5,12 +5,12 @@ from datetime import UTC, datetime, time, timedelta
 
 from common.clock import Clock
 from common.errors import BudgetExceeded
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES
 from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.engine import RunEngine
 from pipeline_service.gates import Gates
 from pipeline_service.plan import Plan, PlanBudget
-from pipeline_service.price import MINIMUM_BILLED_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from typing import Literal
 from common.errors import ObjectNotFound, Terminal
 from common.for_each import map_each
 from common.templates.tables import CHECKED
-from common.warehouse.estimate import Estimate, EstimateBasis
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES, Estimate, EstimateBasis
 from common.warehouse.warehouse import Statement, Warehouse
 from pipeline_service.plan import PlanStep
-from pipeline_service.price import MINIMUM_BILLED_BYTES, Price
+from pipeline_service.price import Price
 from pipeline_service.steps.dq import published_rows
 
 Basis = EstimateBasis | Literal["not_billed", "unknown"]

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-MINIMUM_BILLED_BYTES = 10 * 2**20
-"""For each table that a statement reads."""
 _TIB = Decimal(2**40)
 _DIGITS = Decimal("1E-9")
 """As many after the point as NUMERIC has."""

@@ -11,6 +11,7 @@ from common.rpc.settings import AuthSettings, ServerSettings
 from common.settings import Endpoint
 from common.telemetry.settings import TelemetrySettings
 from common.templates.settings import ConfigsSettings
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES
 from pipeline_service.load_settings import LoadSettings
 from pipeline_service.temporal_settings import TemporalSettings
 
@@ -40,10 +41,10 @@ class PipelineServiceSettings(
     process of one installation."""
     max_active_runs_per_template: int = Field(5, ge=1, le=1000)
     """How many of them may be runs of one template. A template may lower it by `max_active_runs`."""
-    max_bytes_per_run: int | None = Field(None, ge=10 * 2**20, le=2**60)
+    max_bytes_per_run: int | None = Field(None, ge=MINIMUM_BILLED_BYTES, le=2**60)
     """Bytes that the statements of one run together may bill; unset for any number. A template may lower it by `max_bytes`. The same for
     every process of one installation."""
-    max_bytes_per_tenant_per_day: int | None = Field(None, ge=10 * 2**20, le=2**60)
+    max_bytes_per_tenant_per_day: int | None = Field(None, ge=MINIMUM_BILLED_BYTES, le=2**60)
     """Bytes that all runs of one tenant together may bill on one day (UTC); unset for any number. The same for every process of one
     installation."""
     cancel_margin_seconds: float = Field(5.0, ge=0, le=600)

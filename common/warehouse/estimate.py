@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+MINIMUM_BILLED_BYTES = 10 * 2**20
+"""What BigQuery bills at least for each table that a statement reads: https://cloud.google.com/bigquery/pricing#on_demand_pricing"""
 EstimateBasis = Literal[
     "dry_run", "dry_run_at_least", "dry_run_at_most", "dry_run_unsure", "table_sizes", "table_missing"
 ]

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from common.errors import ObjectNotFound, Terminal
 from common.warehouse.columns import Column, ColumnType
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES
 from common.warehouse.warehouse import Statement, TableRef
 from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.transpile import Translation, tables_of, transpile
 
-MINIMUM_BILLED = 10 * 2**20
 _WIDTHS: dict[ColumnType, int] = {
     "INT64": 8,
     "FLOAT64": 8,
@@ -67,7 +67,7 @@ class Planner:
         for ref in schema:
             self._measure(ref, read)
         sizes = [size for size in read.values() if size is not None]
-        billed = sum(max(size, MINIMUM_BILLED) for size in sizes)
+        billed = sum(max(size, MINIMUM_BILLED_BYTES) for size in sizes)
         translation = transpile(statement, project=self._project, schema=schema)
         return Plan(translation, sum(sizes), billed, frozenset(read), len(sizes))
 

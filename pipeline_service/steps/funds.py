@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from common.errors import JobAborted, Terminal
 from common.for_each import map_each
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES
 from common.warehouse.warehouse import Statement, TableRef, Warehouse
-from pipeline_service.price import MINIMUM_BILLED_BYTES
 from pipeline_service.step_errors import StepFailed
 from pipeline_service.step_result import WantedBytes
 

@@ -4,13 +4,13 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
 from common.warehouse.estimate import Estimate
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.budgets import BudgetLimits
 from pipeline_service.engine import Started
 from pipeline_service.gate_messages import Limits
 from pipeline_service.plan import Plan
-from pipeline_service.price import MINIMUM_BILLED_BYTES as LEAST
 from pipeline_service.run import Run
 from pipeline_service.temporal_names import gate_id
 from tests.unit.pipeline_service.conftest import Lab

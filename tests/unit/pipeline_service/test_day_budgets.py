@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from common.errors import BudgetExceeded, JobAborted, Terminal
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.budgets import BudgetLimits, Budgets
 from pipeline_service.gate_messages import Asking, GateState, Knock, Limits
-from pipeline_service.price import MINIMUM_BILLED_BYTES as LEAST
 from pipeline_service.run import RunStatus
 from pipeline_service.temporal_connection import connect
 from pipeline_service.temporal_names import LEAVE_SIGNAL, gate_id

@@ -7,11 +7,11 @@ from typing import Any, cast
 import pytest
 
 from common.errors import AccessRefused, Terminal, Transient, WarehouseError
-from common.warehouse.estimate import Estimate, EstimateBasis
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES, Estimate, EstimateBasis
 from common.warehouse.warehouse import Statement
 from pipeline_service.estimates import Basis, Estimates
 from pipeline_service.plan import PlanCheck, PlanStatement, PlanStep, PlanTable
-from pipeline_service.price import MINIMUM_BILLED_BYTES, Price
+from pipeline_service.price import Price
 
 GIB = 2**30
 PREFIX = "WITH checked AS (SELECT * FROM `acme.cost`) "

@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline_service.price import MINIMUM_BILLED_BYTES, Price
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES
+from pipeline_service.price import Price
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 
 from common.errors import Transient
+from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
 from common.warehouse.estimate import Estimate
 from pipeline_service.budgets import BudgetLimits
-from pipeline_service.price import MINIMUM_BILLED_BYTES as LEAST
 from pipeline_service.run import RunStatus, StepStatus
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.spending import SIZE, Spending, per_run, reasons
