@@ -9,6 +9,7 @@ from literals alone, which are FLOAT64 in GoogleSQL.
 
 from typing import Any
 
+import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
 from common.errors import Terminal
@@ -51,6 +52,11 @@ def duckdb_type(column: Column) -> str:
     else:
         name = DUCKDB[column.type]
     return name + "[]" if column.mode == "REPEATED" else name
+
+
+def columns_of(relation: duckdb.DuckDBPyRelation) -> tuple[Column, ...]:
+    """The columns of a statement's result. Raises Terminal like `column_of`."""
+    return tuple(map(column_of, relation.columns, relation.types))
 
 
 def column_of(name: str, duck_type: DuckDBPyType) -> Column:

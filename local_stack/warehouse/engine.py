@@ -13,7 +13,7 @@ from common.warehouse.estimate import Estimate
 from common.warehouse.local_wire import Read, Upload
 from common.warehouse.warehouse import Statement, TableRef, TableSpec
 from local_stack.warehouse.catalog import Catalog
-from local_stack.warehouse.column_types import column_of
+from local_stack.warehouse.column_types import columns_of
 from local_stack.warehouse.database import Database, translated
 from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.jobs import Jobs
@@ -76,8 +76,7 @@ class Engine:
         if ref in plan.read:
             raise Terminal("A view cannot read itself")
         with contextlib.closing(self._database.cursor()) as cursor, translated():
-            selected = cursor.sql(plan.translation.sql)
-            columns = tuple(column_of(name, kind) for name, kind in zip(selected.columns, selected.types, strict=True))
+            columns = columns_of(cursor.sql(plan.translation.sql))
         self.catalog.put_view(ref, TableSpec(columns), select, plan.translation.sql)
 
     def list_rows(self, ref: TableRef) -> Reading:

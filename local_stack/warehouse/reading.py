@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from common.errors import Terminal, WarehouseError
 from common.warehouse.columns import Column, ColumnType
-from local_stack.warehouse.column_types import column_of
+from local_stack.warehouse.column_types import columns_of
 from local_stack.warehouse.database import Database, masked, translated
 from local_stack.warehouse.stop import Stop
 from local_stack.warehouse.transpile import Bound
@@ -50,7 +50,7 @@ class Reading:
             self._stack.enter_context(self._stop.watching(cursor, timeout_seconds=timeout_seconds))
             with translated():
                 relation = cursor.sql(sql, params=values)
-                self.columns = columns or tuple(map(column_of, relation.columns, relation.types))
+                self.columns = columns or columns_of(relation)
                 self._batches: Iterator[pa.RecordBatch] = relation.to_arrow_reader(batch_rows)
         except WarehouseError as error:
             raise self._ended(error) from error

@@ -23,7 +23,7 @@ from common.warehouse.warehouse import (
     TableSpec,
 )
 from local_stack.warehouse.catalog import Catalog
-from local_stack.warehouse.column_types import column_of, quote
+from local_stack.warehouse.column_types import columns_of, quote
 from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.files.reading import FileRows
 from local_stack.warehouse.planning import Plan, Planner
@@ -72,8 +72,7 @@ class Writer:
 
     def _stage(self, cursor: duckdb.DuckDBPyConnection, destination: Destination, plan: Plan) -> int:
         translation = plan.translation
-        selected = cursor.sql(translation.sql, params=translation.values)
-        columns = tuple(column_of(name, kind) for name, kind in zip(selected.columns, selected.types, strict=True))
+        columns = columns_of(cursor.sql(translation.sql, params=translation.values))
         insert = partial(cursor.execute, parameters=translation.values)
         return self._put(cursor, destination, columns, lambda table: insert(f"INSERT INTO {table} {translation.sql}"))
 
