@@ -17,7 +17,7 @@ from local_stack.warehouse.column_types import columns_of
 from local_stack.warehouse.database import Database, translated
 from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.jobs import Jobs
-from local_stack.warehouse.planning import Plan, Planner
+from local_stack.warehouse.planning import QueryPlan, QueryPlanner
 from local_stack.warehouse.reading import Reading
 from local_stack.warehouse.writing import Writer
 
@@ -35,14 +35,14 @@ class Engine:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._database = Database(data_dir / FILE)
         self.catalog = Catalog(self._database, clock, project=project)
-        self._planner = Planner(self.catalog, project=project)
+        self._planner = QueryPlanner(self.catalog, project=project)
         self._writer = Writer(self.catalog, self._planner, Folders.of(load_dirs))
         self.jobs = Jobs(self._database, self._writer.work)
         self._closing = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="sweep", daemon=True)
         self._sweeper.start()
 
-    def read(self, request: Read) -> tuple[Plan, Reading]:
+    def read(self, request: Read) -> tuple[QueryPlan, Reading]:
         """Start a SELECT. Raises Terminal, Transient; the stream does too."""
         plan = self._planner.plan(request.statement, max_bytes_billed=request.max_bytes_billed)
         if plan.translation.kind != "SELECT":

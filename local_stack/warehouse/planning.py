@@ -31,7 +31,7 @@ _ELEMENTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueryPlan:
     """A statement in DuckDB's terms, its estimated bytes, every table and view that it reads, also behind views, and how many of them are
     tables."""
 
@@ -42,14 +42,14 @@ class Plan:
     tables: int
 
 
-class Planner:
+class QueryPlanner:
     """Safe to use from many threads."""
 
     def __init__(self, catalog: Catalog, *, project: str) -> None:
         self._catalog = catalog
         self._project = project
 
-    def plan(self, statement: Statement, *, max_bytes_billed: int | None = None) -> Plan:
+    def plan(self, statement: Statement, *, max_bytes_billed: int | None = None) -> QueryPlan:
         """Translate a statement and hold it against its limit. Raises Terminal, also for a table that does not exist: to the caller
         of a statement ObjectNotFound would speak of something else."""
         try:
@@ -60,7 +60,7 @@ class Planner:
             raise Terminal("The statement would bill more bytes than allowed", reason="BYTES_BILLED_LIMIT")
         return plan
 
-    def plan_existing(self, statement: Statement) -> Plan:
+    def plan_existing(self, statement: Statement) -> QueryPlan:
         """Translate a statement. Raises Terminal, ObjectNotFound for a table that does not exist."""
         schema = {ref: self._catalog.find(ref)[0].columns for ref in tables_of(statement.sql, project=self._project)}
         read: dict[TableRef, int | None] = {}
@@ -69,7 +69,7 @@ class Planner:
         sizes = [size for size in read.values() if size is not None]
         billed = sum(max(size, MINIMUM_BILLED_BYTES) for size in sizes)
         translation = transpile(statement, project=self._project, schema=schema)
-        return Plan(translation, sum(sizes), billed, frozenset(read), len(sizes))
+        return QueryPlan(translation, sum(sizes), billed, frozenset(read), len(sizes))
 
     def _measure(self, ref: TableRef, read: dict[TableRef, int | None]) -> None:
         """Add a table's bytes to `read`, or, without any, a view and what it reads."""

@@ -26,13 +26,13 @@ from local_stack.warehouse.catalog import Catalog
 from local_stack.warehouse.column_types import columns_of, quote
 from local_stack.warehouse.files.folders import Folders
 from local_stack.warehouse.files.reading import FileRows
-from local_stack.warehouse.planning import Plan, Planner
+from local_stack.warehouse.planning import QueryPlan, QueryPlanner
 
 
 class Writer:
     """Runs a job's statements on a cursor, in the transaction that is open there."""
 
-    def __init__(self, catalog: Catalog, planner: Planner, folders: Folders) -> None:
+    def __init__(self, catalog: Catalog, planner: QueryPlanner, folders: Folders) -> None:
         self._catalog = catalog
         self._planner = planner
         self._folders = folders
@@ -58,7 +58,7 @@ class Writer:
         insert = f"INSERT INTO {self._catalog.sql_name(request.ref)} BY NAME SELECT * FROM uploaded_rows"
         return _count(cursor.execute(insert))
 
-    def _query(self, cursor: duckdb.DuckDBPyConnection, job: QueryJob, plan: Plan) -> int:
+    def _query(self, cursor: duckdb.DuckDBPyConnection, job: QueryJob, plan: QueryPlan) -> int:
         translation = plan.translation
         if job.destination is not None:
             if translation.kind != "SELECT":
@@ -70,7 +70,7 @@ class Writer:
             return 0
         return _count(cursor.execute(translation.sql, translation.values))
 
-    def _stage(self, cursor: duckdb.DuckDBPyConnection, destination: Destination, plan: Plan) -> int:
+    def _stage(self, cursor: duckdb.DuckDBPyConnection, destination: Destination, plan: QueryPlan) -> int:
         translation = plan.translation
         columns = columns_of(cursor.sql(translation.sql, params=translation.values))
         insert = partial(cursor.execute, parameters=translation.values)
