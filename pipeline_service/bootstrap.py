@@ -132,11 +132,13 @@ async def wired(
     async with AsyncExitStack() as stack:
         if settings.role != "worker":
             catalog = await stack.enter_async_context(_watched_catalog(settings.configs_dir))
+            watches = Watches(engine)
             use_cases = _use_cases(
                 catalog=catalog,
                 tenants=tenants,
                 planner=planner,
                 engine=engine,
+                watches=watches,
                 requests=Requests(engine, TemporalRequests(client, task_queue=settings.temporal_task_queue)),
                 records=records,
                 warehouse=warehouse,
@@ -145,7 +147,7 @@ async def wired(
                 budgets=Budgets(budget_limits, gates, engine, clock),
                 settle_seconds=settings.auth_bound_seconds + settings.cancel_margin_seconds,
             )
-            endings.append(use_cases.watch_run.end)
+            endings.append(watches.end)
             services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
         if settings.role != "api":
             activities = _activities(
@@ -271,6 +273,7 @@ def _use_cases(
     tenants: Tenants,
     planner: Planner,
     engine: TemporalEngine,
+    watches: Watches,
     requests: Requests,
     records: Records,
     warehouse: Warehouse,
@@ -301,7 +304,7 @@ def _use_cases(
             budgets=budgets,
         ),
         get_run=get_run,
-        watch_run=WatchRun(get_run, Watches(engine)),
+        watch_run=WatchRun(get_run, watches),
         cancel_run=CancelRun(get_run=get_run, engine=engine, warehouse=warehouse),
         retry_run=RetryRun(get_run=get_run, tenants=tenants, engine=engine, budgets=budgets, requests=requests),
         cancel_runs=CancelRuns(

@@ -16,10 +16,6 @@ class WatchRun:
         self._get_run = get_run
         self._watches = watches
 
-    def end(self) -> None:
-        """End every call that waits for a change, now and later, with Unavailable: this process stops."""
-        self._watches.end()
-
     async def __call__(self, caller: Caller, *, pipeline_logging_id: str, tenant_id: str) -> AsyncGenerator[Run]:
         """Yield the run at once and after every change; the last one is terminal. Raises what GetRun raises."""
         located = await self._get_run.locate(caller, pipeline_logging_id=pipeline_logging_id, tenant_id=tenant_id)
