@@ -121,15 +121,19 @@ openapi-check: $(IMAGE) ## Check drift of docs/openapi.yaml
 		echo '$(OPENAPI) is not what protos/ generate: run `make openapi`'; exit 1; }
 
 OPERATIONS := docs/operations.md
+ERRORS := docs/errors.md
 
-docs: $(STAMP) ## Generate the tables of settings in docs/operations.md from the settings classes
-	mkdir -p .build
+docs: $(IMAGE) ## Generate the tables of settings in docs/operations.md from the settings classes, and docs/errors.md from protos/
 	$(BIN)/python -m tools.operations $(OPERATIONS) > .build/operations.md
 	cp .build/operations.md $(OPERATIONS)
+	$(BIN)/python -m tools.errors $(IMAGE) > .build/errors.md
+	cp .build/errors.md $(ERRORS)
 
-docs-check: $(STAMP) ## Check drift of those tables
+docs-check: $(IMAGE) ## Check drift of both
 	@diff <($(BIN)/python -m tools.operations $(OPERATIONS)) $(OPERATIONS) || { \
 		echo '$(OPERATIONS) is not what the settings classes generate: run `make docs`'; exit 1; }
+	@diff <($(BIN)/python -m tools.errors $(IMAGE)) $(ERRORS) || { \
+		echo '$(ERRORS) is not what protos/ generate: run `make docs`'; exit 1; }
 
 baseline: $(STAMP) ## Declare the API as it stands released: from now on `make check` refuses to break it
 	$(PROTOC) --include_imports --descriptor_set_out=$(BASELINE) $(PROTOS)

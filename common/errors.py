@@ -21,8 +21,9 @@
     |   + RotationInProgress, ConcurrentChange, PipelineBusy
     + ResourceExhausted       -> RESOURCE_EXHAUSTED    over a limit, with RetryInfo; nothing was done
     |   + RateLimited, Overloaded, BudgetExceeded
-    + DeadlineExceeded        -> DEADLINE_EXCEEDED     as gRPC itself says it: without ErrorInfo
-    + MethodUnknown           -> UNIMPLEMENTED         likewise
+    + MessageTooLarge         -> RESOURCE_EXHAUSTED    repeating does not help
+    + DeadlineExceeded        -> DEADLINE_EXCEEDED     the server's own, not the caller's
+    + MethodUnknown           -> UNIMPLEMENTED
     + Unavailable             -> UNAVAILABLE           with RetryInfo; nothing is half done
     + WarehouseError          for use cases to handle: INTERNAL where one lets it through, but
         + Transient           -> UNAVAILABLE    repeating the same call may succeed
@@ -38,9 +39,6 @@ A message is for the caller and names nothing that the caller may not know; the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-NO_REASON = "ERROR_REASON_UNSPECIFIED"
-"""The reason of what gRPC may say as well as we: it comes without ErrorInfo."""
 
 
 class ConvergenceError(Exception):
@@ -362,17 +360,29 @@ class BudgetExceeded(ResourceExhausted):
         )
 
 
+class MessageTooLarge(ConvergenceError):
+    """A request, or the answer to one, is larger than the server allows. `what` is one of these two."""
+
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, what: str, size_bytes: int, max_bytes: int) -> None:
+        super().__init__(
+            f"The {what} is larger than the server allows: {size_bytes} of at most {max_bytes} bytes",
+            metadata={"bytes": str(size_bytes), "max_bytes": str(max_bytes)},
+        )
+
+
 class DeadlineExceeded(ConvergenceError):
     """The call took longer than the server lets any call take. What it did may have been done."""
 
-    reason = NO_REASON
+    reason = "CALL_TIMEOUT"
     text = "The call took longer than the server allows"
 
 
 class MethodUnknown(ConvergenceError):
     """The server has no such method, or this process does not serve it."""
 
-    reason = NO_REASON
+    reason = "METHOD_UNKNOWN"
     text = "There is no such method"
 
 

@@ -15,20 +15,21 @@ CODES: Mapping[int, str] = {
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",
     413: "RESOURCE_EXHAUSTED",
-    429: "RESOURCE_EXHAUSTED",
     431: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
 """The name in google.rpc.Code for each HTTP status; whatever else the gateway answers is INTERNAL."""
 _TYPE = "type.googleapis.com/google.rpc."
-_DETAILS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
-    "INVALID_ARGUMENT": ({"@type": f"{_TYPE}ErrorInfo", "reason": "FIELD_INVALID", "domain": DOMAIN, "metadata": {}},),
-    "UNAVAILABLE": (
-        {"@type": f"{_TYPE}ErrorInfo", "reason": "DEPENDENCY_UNAVAILABLE", "domain": DOMAIN, "metadata": {}},
-        {"@type": f"{_TYPE}RetryInfo", "retry_delay": "1s"},
-    ),
+_REASONS: Mapping[str, str] = {
+    "INVALID_ARGUMENT": "FIELD_INVALID",
+    "NOT_FOUND": "METHOD_UNKNOWN",
+    "RESOURCE_EXHAUSTED": "MESSAGE_TOO_LARGE",
+    "DEADLINE_EXCEEDED": "CALL_TIMEOUT",
+    "UNAVAILABLE": "DEPENDENCY_UNAVAILABLE",
+    "INTERNAL": "INTERNAL",
 }
+_RETRY_INFO: Mapping[str, Any] = {"@type": f"{_TYPE}RetryInfo", "retry_delay": "1s"}
 
 
 def mappers() -> list[dict[str, Any]]:
@@ -44,7 +45,8 @@ def mappers() -> list[dict[str, Any]]:
 
 
 def _body(code: str) -> dict[str, Any]:
-    details = [dict(detail) for detail in _DETAILS.get(code, ())]
+    info = {"@type": f"{_TYPE}ErrorInfo", "reason": _REASONS[code], "domain": DOMAIN, "metadata": {}}
+    details = [info, dict(_RETRY_INFO)] if code == "UNAVAILABLE" else [info]
     message = (
         "The gateway refused the request. %LOCAL_REPLY_BODY%" if code == "INVALID_ARGUMENT" else "%LOCAL_REPLY_BODY%"
     )

@@ -1,7 +1,7 @@
 """An interceptor as an async context manager around the handler, for all four kinds of method.
 
-In grpc.aio an exception raised in `intercept_service` itself, or by a handler's deserializer, bypasses the interceptors, so everything
-happens inside the wrapped handler, in the task of the RPC; the innermost interceptor parses the request.
+In grpc.aio an exception raised in `intercept_service` itself, or by what parses and serializes messages, bypasses the interceptors, so
+everything happens inside the wrapped handler, in the task of the RPC; the innermost interceptor parses requests and serializes answers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from common.errors import InvalidInput, MethodUnknown
+from common.errors import MethodUnknown
+from common.rpc.messages import Messages
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]  # generic for the type checker only
@@ -28,8 +29,10 @@ Around = Callable[[str, Context], AbstractAsyncContextManager[None]]
 class AroundInterceptor(grpc.aio.ServerInterceptor):
     """Runs `around` around every handler. Wrapped handlers are kept, one per method."""
 
-    def __init__(self, around: Around) -> None:
+    def __init__(self, around: Around, messages: Messages | None = None) -> None:
+        """`messages` is for the innermost interceptor; without it messages may be of any size."""
         self._around = around
+        self._messages = messages or Messages()
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -44,7 +47,7 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        self._wrapped[method] = wrapped = _wrap(handler, method, self._around)
+        self._wrapped[method] = wrapped = _wrap(handler, method, self._around, self._messages)
         return wrapped
 
 
@@ -65,7 +68,7 @@ class UnknownMethods(grpc.aio.ServerInterceptor):
         if handler is None:
             handler = grpc.stream_stream_rpc_method_handler(_refuse, None, None)
             for around in reversed(self._arounds):
-                handler = _wrap(handler, handler_call_details.method[:_LONGEST_NAME], around)
+                handler = _wrap(handler, handler_call_details.method[:_LONGEST_NAME], around, Messages())
         return handler
 
 
@@ -75,8 +78,8 @@ async def _refuse(requests: Any, context: Context) -> AsyncIterator[bytes]:  # n
     yield b""  # makes it a stream
 
 
-def _wrap(handler: Any, method: str, around: Around) -> Handler:
-    parsed = _parser(handler)
+def _wrap(handler: Any, method: str, around: Around, messages: Messages) -> Handler:
+    parsed, serialized = messages.parser(handler), messages.serializer(handler)
     if handler.response_streaming:
         behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
@@ -85,39 +88,22 @@ def _wrap(handler: Any, method: str, around: Around) -> Handler:
                 responses = behavior(parsed(request), context)
                 if hasattr(responses, "__aiter__"):
                     async for response in responses:
-                        yield response
+                        yield serialized(response)
                 else:  # a handler that writes through the context, as the health service does
                     await responses
 
         make = (
             grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
         )
-        return make(stream, None, handler.response_serializer)
+        return make(stream, None, serialized)
 
     behavior = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
     async def unary(request: Any, context: Context) -> Any:
         async with around(method, context):
-            return await behavior(parsed(request), context)
+            return serialized(await behavior(parsed(request), context))
 
     make_unary = (
         grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     )
-    return make_unary(unary, None, handler.response_serializer)
-
-
-def _parser(handler: Any) -> Callable[[Any], Any]:
-    """What makes the handler's request of what came over the wire. Raises InvalidInput for what is no such message."""
-    deserialize = handler.request_deserializer
-    if deserialize is None:  # a wrapped handler, which parses by itself
-        return lambda request: request
-
-    def parse(body: bytes) -> Any:
-        try:
-            return deserialize(body)
-        except Exception as error:
-            raise InvalidInput([], message="The request is no message of the type that this method takes") from error
-
-    if handler.request_streaming:
-        return lambda bodies: (parse(body) async for body in bodies)
-    return parse
+    return make_unary(unary, None, serialized)

@@ -18,6 +18,7 @@ from common.rpc.auth_interceptor import Authenticator, authenticated
 from common.rpc.error_interceptor import errors_to_statuses
 from common.rpc.limits_interceptor import CallLimits
 from common.rpc.log_interceptor import logged
+from common.rpc.messages import Messages
 from common.rpc.settings import ConnectionSettings, ServerSettings
 from common.rpc.telemetry_interceptor import of_unknown_methods, told
 from common.rpc.tls import server_credentials
@@ -72,6 +73,9 @@ class Server:
         rules = access_rules(services)
         limits = CallLimits(settings, clock, watches=watches, streams=streams_of(services))
         told_to = () if telemetry is None else (told(telemetry),)
+        messages = Messages(
+            max_request_bytes=settings.max_request_bytes, max_response_bytes=settings.max_response_bytes
+        )
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
             options=_channel_arguments(settings),
@@ -83,7 +87,7 @@ class Server:
                 AroundInterceptor(self._under_way.around),
                 AroundInterceptor(limits.admitted),
                 AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
-                AroundInterceptor(limits.at_work),
+                AroundInterceptor(limits.at_work, messages),
             ],
         )
         for register in services.values():
@@ -169,7 +173,8 @@ def _channel_arguments(settings: ConnectionSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # a port in use is an error, not a share of somebody's calls
         ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
-        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        # What is not much too large is read, so that it can be refused with details.
+        ("grpc.max_receive_message_length", 2 * settings.max_request_bytes),
         ("grpc.max_send_message_length", settings.max_response_bytes),
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _milliseconds(settings.keepalive_timeout_seconds)),

@@ -53,7 +53,7 @@ class ConnectionSettings(Settings):
     max_connection_age_grace_seconds: float = Field(300.0, ge=0, le=86400)
     """How long calls under way may then go on. A watch that is cut off ends with UNAVAILABLE; it is to be opened again."""
     max_request_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
-    """The largest request message; a larger one is refused with RESOURCE_EXHAUSTED before it is read."""
+    """The largest request message; a larger one is refused with RESOURCE_EXHAUSTED, before it is read where it is twice as large."""
     max_response_bytes: int = Field(4 * 1024 * 1024, ge=1024, le=64 * 1024 * 1024)
     """The largest response message. By default as much as clients take by theirs."""
 

@@ -23,6 +23,7 @@ STATUS_OF: dict[type[errors.ConvergenceError], grpc.StatusCode] = {
     errors.AccessRefused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Aborted: grpc.StatusCode.ABORTED,
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.MethodUnknown: grpc.StatusCode.UNIMPLEMENTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -47,10 +48,9 @@ def to_status(error: BaseException, *, error_id: str) -> status_pb2.Status:
         return _status(grpc.StatusCode.INTERNAL, "An internal error occurred; its error_id finds it in the log", info)
     if isinstance(error, errors.Transient):
         error = errors.Unavailable("The warehouse is away or busy; nothing was changed")
-    details: list[message.Message] = []
-    if error.reason != errors.NO_REASON:
-        metadata = {name: _short(value) for name, value in error.metadata.items()}
-        details.append(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
+    metadata = {name: _short(value) for name, value in error.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
+    details: list[message.Message] = [info]
     if isinstance(error, errors.InvalidInput):
         details.append(_bad_request(error))
     if error.retry_delay_seconds is not None:

@@ -39,6 +39,19 @@ def refusing(code: str) -> Refused:
     )
 
 
+REASONS = {
+    "NOT_FOUND": "METHOD_UNKNOWN",
+    "RESOURCE_EXHAUSTED": "MESSAGE_TOO_LARGE",
+    "INVALID_ARGUMENT": "FIELD_INVALID",
+}
+"""Of what the gateway refuses by itself."""
+
+
+def assert_is_refused_by_the_gateway(answer: Answer, status: int, code: str) -> None:
+    assert_is_error(answer, status, code)
+    assert answer.reason == REASONS[code]
+
+
 def assert_is_error(answer: Answer, status: int, code: str) -> None:
     assert answer.status == status, answer
     assert answer.headers["content-type"] == "application/json"
@@ -87,7 +100,7 @@ def test_a_status_becomes_that_of_http_and_its_details_json(world: World, method
     ],
 )
 def test_what_is_no_path_or_not_by_this_verb_is_not_found(world: World, verb: str, path: str) -> None:
-    assert_is_error(world.rest(verb, path), 404, "NOT_FOUND")
+    assert_is_refused_by_the_gateway(world.rest(verb, path), 404, "NOT_FOUND")
     assert world.services.calls == []
 
 
@@ -109,19 +122,21 @@ def test_what_is_no_path_or_not_by_this_verb_is_not_found(world: World, verb: st
     ],
 )
 def test_a_path_or_query_that_means_nothing_is_refused(world: World, path: str) -> None:
-    assert_is_error(world.rest("GET", path), 400, "INVALID_ARGUMENT")
+    assert_is_refused_by_the_gateway(world.rest("GET", path), 400, "INVALID_ARGUMENT")
     assert world.services.calls == []
 
 
 def test_a_body_where_none_may_be_and_a_query_where_the_body_tells_all_are_refused(world: World) -> None:
-    assert_is_error(world.rest("GET", "/api/v1/tenants/acme", {}), 400, "INVALID_ARGUMENT")
-    assert_is_error(world.rest("POST", f"{RUN}?date=2025-11-15", {}), 400, "INVALID_ARGUMENT")
+    assert_is_refused_by_the_gateway(world.rest("GET", "/api/v1/tenants/acme", {}), 400, "INVALID_ARGUMENT")
+    assert_is_refused_by_the_gateway(world.rest("POST", f"{RUN}?date=2025-11-15", {}), 400, "INVALID_ARGUMENT")
     assert world.services.calls == []
 
 
 def test_headers_that_are_too_large_or_too_many_are_refused(rest: Rest) -> None:
     for headers in ({"x-large": "x" * 20_000}, {f"x-{number}": "x" for number in range(80)}):
-        assert_is_error(rest("GET", "/api/v1/tenants/acme", headers=headers), 431, "RESOURCE_EXHAUSTED")
+        assert_is_refused_by_the_gateway(
+            rest("GET", "/api/v1/tenants/acme", headers=headers), 431, "RESOURCE_EXHAUSTED"
+        )
 
 
 def test_callers_do_not_command_the_gateway(world: World) -> None:

@@ -122,10 +122,11 @@ async def test_a_method_that_there_is_not_is_refused_logged_and_carries_the_corr
                 await to_its_end(started)
             assert told.value.code() is grpc.StatusCode.UNIMPLEMENTED
             assert told.value.details() == "There is no such method"
+            assert refusal_of(told.value).reason == "METHOD_UNKNOWN"
             assert dict(told.value.trailing_metadata())["x-correlation-id"] == "abc"
-    assert [(line["status"], line["correlation_id"], len(line["method"]) <= 200) for line in lines(logs)] == [
-        ("UNIMPLEMENTED", "abc", True)
-    ] * 2
+    assert [
+        (line["status"], line["reason"], line["correlation_id"], len(line["method"]) <= 200) for line in lines(logs)
+    ] == [("UNIMPLEMENTED", "METHOD_UNKNOWN", "abc", True)] * 2
 
 
 async def test_calls_that_limits_refuse_are_logged_too(logs: Logs) -> None:

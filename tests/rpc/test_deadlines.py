@@ -11,7 +11,7 @@ from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2 import GetTenantRequest
 from tests.rpc.fake_pipelines import fake_pipelines
 from tests.rpc.key_calls import new_tenant
-from tests.rpc.statuses import outcome_of
+from tests.rpc.statuses import outcome_of, refused
 from tests.rpc.tenant_stack import tenant_stack
 from tests.waiting import until
 from tests.warehouses import LocalServer
@@ -29,7 +29,7 @@ async def code_of(call: Any) -> str:
 async def test_a_call_without_a_deadline_gets_the_longest_and_a_longer_one_is_cut(deadline: float | None) -> None:
     async with fake_pipelines(max_call_seconds=0.2) as fake:
         fake.pipelines.open.clear()
-        assert await code_of(fake.call(timeout=deadline)) == "DEADLINE_EXCEEDED"
+        assert await outcome_of(fake.call(timeout=deadline)) == ("DEADLINE_EXCEEDED", "CALL_TIMEOUT")
         await until(lambda: (fake.pipelines.cancelled, fake.pipelines.at_work) == (1, 0))
 
 
@@ -100,16 +100,35 @@ async def test_a_call_stops_waiting_for_a_slow_warehouse_once_its_deadline_has_p
     await opened.close()
 
 
-async def test_a_message_that_is_too_large_is_refused_unread_and_one_that_fits_is_not() -> None:
+TOO_LARGE = ("RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE")
+
+
+async def test_a_message_that_is_too_large_is_refused_and_one_that_fits_is_not() -> None:
     async with fake_pipelines(max_request_bytes=100_000) as fake:
-        assert await code_of(fake.call(page_token="x" * 100_001)) == "RESOURCE_EXHAUSTED"
+        refusal = await refused(fake.call(page_token="x" * 100_000))
+        assert (refusal.code, refusal.reason) == TOO_LARGE
+        assert refusal.metadata["max_bytes"] == "100000" < refusal.metadata["bytes"]
+        assert not refusal.retry, "repeating does not help"
+        assert await outcome_of(fake.call("nobody's", page_token="x" * 150_000)) == (
+            "UNAUTHENTICATED",
+            "API_KEY_INVALID",
+        )
         assert not fake.pipelines.metadata
         assert await code_of(fake.call(page_token="x" * 90_000)) == "OK"
 
 
+async def test_a_message_twice_too_large_is_not_even_read() -> None:
+    async with fake_pipelines(max_request_bytes=100_000) as fake:
+        assert await code_of(fake.call(page_token="x" * 200_001)) == "RESOURCE_EXHAUSTED"
+        assert not fake.pipelines.metadata
+
+
 async def test_an_answer_that_is_too_large_is_not_sent() -> None:
     async with fake_pipelines(max_response_bytes=100_000) as fake:
-        assert await code_of(fake.call(page_token="x" * 200_000)) == "RESOURCE_EXHAUSTED"
+        refusal = await refused(fake.call(page_token="x" * 200_000))
+        assert (refusal.code, refusal.reason, refusal.metadata["max_bytes"]) == (*TOO_LARGE, "100000")
+        assert len(fake.pipelines.metadata) == 1, "it was made"
+        assert await code_of(fake.call(page_token="x" * 90_000)) == "OK"
 
 
 async def test_an_old_connection_is_given_up_without_failing_a_call() -> None:

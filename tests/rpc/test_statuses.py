@@ -31,6 +31,8 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "tests/rpc/test_limits.py": ("RATE_LIMITED", "OVERLOADED"),
     "tests/rpc/test_dependencies_away.py": ("DEPENDENCY_UNAVAILABLE",),
     "tests/rpc/test_interceptors.py": ("INTERNAL",),
+    "tests/rpc/test_deadlines.py": ("CALL_TIMEOUT", "MESSAGE_TOO_LARGE"),
+    "tests/rpc/test_call_log.py": ("METHOD_UNKNOWN",),
     "tests/rpc/test_concurrent_key_changes.py": ("ROTATION_IN_PROGRESS",),
     "tests/rpc/test_concurrent_runs.py": ("PIPELINE_BUSY",),
     "tests/rpc/test_keys_without_kms.py": ("DEPENDENCY_REFUSED",),

@@ -71,7 +71,7 @@ def error_schemas(schemas: Schemas) -> dict[str, Any]:
             "message": {"type": "string", "description": "One sentence for a person."},
             "details": {
                 "type": "array",
-                "description": "What programs need to know. Errors of the gateway may have none.",
+                "description": "What programs need to know; always an ErrorInfo.",
                 "items": {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in details]},
             },
         },

@@ -25,231 +25,433 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     FIELD_INVALID: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. One or more fields are malformed; BadRequest lists every violation at once."""
+    """INVALID_ARGUMENT. One or more fields are malformed; BadRequest lists every violation at once.
+    Retry: no. Correct every field that BadRequest names.
+    """
     TABLE_NOT_ALLOWED: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT. SQL or a table parameter names a table outside the tenant's dataset and its granted sources."""
+    """INVALID_ARGUMENT. SQL or a table parameter names a table outside the tenant's dataset and its granted sources.
+    Retry: no. Name a table of the tenant or one of its sources, or have the source granted (SetSources).
+    """
     REQUEST_ID_REUSED: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h)."""
+    """INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h).
+    Retry: no. Take a new request_id for what is another request.
+    """
     PLAN_TOO_LARGE: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT. The resolved plan is larger than 1 MB."""
+    """INVALID_ARGUMENT. The resolved plan is larger than 1 MB.
+    Retry: no. Make the template or its parameters smaller.
+    """
     LOCATION_NOT_ALLOWED: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT. The template loads files from a place that the server's settings do not name. In Run.error and Step.error: the
     settings have changed since the run was accepted.
+    Retry: no. An operator names the place in the settings, or the template loads from another.
     """
     API_KEY_INVALID: _ErrorReason.ValueType  # 10
-    """UNAUTHENTICATED. No key, or one that is unknown, malformed, expired or revoked: deliberately one reason for all."""
+    """UNAUTHENTICATED. No key, or one that is unknown, malformed, expired or revoked: deliberately one reason for all.
+    Retry: no. Send a key that holds in `x-api-key`; if it did until now, ask for a new one.
+    """
     ADMIN_ONLY: _ErrorReason.ValueType  # 11
-    """PERMISSION_DENIED. The method needs an admin key."""
+    """PERMISSION_DENIED. The method needs an admin key.
+    Retry: no. Call with an admin key.
+    """
     TENANT_MISMATCH: _ErrorReason.ValueType  # 12
-    """PERMISSION_DENIED. The request names another tenant than the key's, whether or not that tenant exists."""
+    """PERMISSION_DENIED. The request names another tenant than the key's, whether or not that tenant exists.
+    Retry: no. Name the key's own tenant, or take the other tenant's key.
+    """
     SCOPE_MISSING: _ErrorReason.ValueType  # 13
-    """PERMISSION_DENIED. The key lacks the scope that the method needs; metadata `scope` names it."""
+    """PERMISSION_DENIED. The key lacks the scope that the method needs; metadata `scope` names it.
+    Retry: no. Take a key that has the scope (CreateKey).
+    """
     RUN_NOT_FOUND: _ErrorReason.ValueType  # 20
-    """NOT_FOUND. No such run for this tenant."""
+    """NOT_FOUND. No such run for this tenant.
+    Retry: no. Look the id up with ListRuns.
+    """
     TENANT_NOT_FOUND: _ErrorReason.ValueType  # 21
-    """NOT_FOUND. No such tenant; only an admin can get this."""
+    """NOT_FOUND. No such tenant; only an admin can get this.
+    Retry: no. Look the id up with ListTenants, or onboard the tenant.
+    """
     TEMPLATE_NOT_FOUND: _ErrorReason.ValueType  # 22
-    """NOT_FOUND. No such template; metadata `nearest` names similar ones."""
+    """NOT_FOUND. No such template; metadata `nearest` names similar ones.
+    Retry: no. Take one of ListTemplates.
+    """
     TABLE_NOT_FOUND: _ErrorReason.ValueType  # 23
-    """NOT_FOUND. The table is published by a template, but no run has published it for this tenant yet."""
+    """NOT_FOUND. The table is published by a template, but no run has published it for this tenant yet.
+    Retry: later. Run a template that publishes the table, and read it when that run is COMPLETE.
+    """
     KEY_NOT_FOUND: _ErrorReason.ValueType  # 24
-    """NOT_FOUND. No such API key of this tenant."""
+    """NOT_FOUND. No such API key of this tenant.
+    Retry: no. Look the id up with ListKeys.
+    """
     CREDENTIAL_NOT_FOUND: _ErrorReason.ValueType  # 25
-    """NOT_FOUND. No such credential of this tenant."""
+    """NOT_FOUND. No such credential of this tenant.
+    Retry: no. Look the name up with ListCredentials.
+    """
     TENANT_EXISTS: _ErrorReason.ValueType  # 30
-    """ALREADY_EXISTS. The tenant was onboarded before. Nothing was touched."""
+    """ALREADY_EXISTS. The tenant was onboarded before. Nothing was touched.
+    Retry: no. Use the tenant that there is, or take another tenant_id.
+    """
     DATASET_TAKEN: _ErrorReason.ValueType  # 31
-    """ALREADY_EXISTS. A dataset of that name exists that Convergence did not make. Nothing was touched."""
+    """ALREADY_EXISTS. A dataset of that name exists that Convergence did not make. Nothing was touched.
+    Retry: no. Take another tenant_id.
+    """
     TEMPLATE_INVALID: _ErrorReason.ValueType  # 40
-    """FAILED_PRECONDITION. The template does not load; metadata `problem` says where and why."""
+    """FAILED_PRECONDITION. The template does not load; metadata `problem` says where and why.
+    Retry: later. The author of the template mends what `problem` says.
+    """
     TENANT_NOT_READY: _ErrorReason.ValueType  # 41
-    """FAILED_PRECONDITION. The tenant's onboarding has not finished."""
+    """FAILED_PRECONDITION. The tenant's onboarding has not finished.
+    Retry: later. An admin calls Onboard again, which completes it.
+    """
     TENANT_SUSPENDED: _ErrorReason.ValueType  # 42
-    """FAILED_PRECONDITION. The tenant is suspended: reads are allowed, new runs are not."""
+    """FAILED_PRECONDITION. The tenant is suspended: reads are allowed, new runs are not.
+    Retry: later. An admin lifts the suspension (ResumeTenant).
+    """
     SOURCE_NOT_GRANTED: _ErrorReason.ValueType  # 43
-    """FAILED_PRECONDITION. The template reads a source that the tenant has not been granted; metadata `source` names it."""
+    """FAILED_PRECONDITION. The template reads a source that the tenant has not been granted; metadata `source` names it.
+    Retry: later. An admin grants the source (SetSources).
+    """
     KEY_NOT_ACTIVE: _ErrorReason.ValueType  # 44
-    """FAILED_PRECONDITION. The key is expired, revoked or superseded, so it cannot be rotated; metadata `state` says which."""
+    """FAILED_PRECONDITION. The key is expired, revoked or superseded, so it cannot be rotated; metadata `state` says which.
+    Retry: no. Rotate a key that is active, or make a new one (CreateKey).
+    """
     KEY_AMBIGUOUS: _ErrorReason.ValueType  # 45
-    """FAILED_PRECONDITION. An admin rotates without naming a key, and the tenant has not exactly one that is active."""
+    """FAILED_PRECONDITION. An admin rotates without naming a key, and the tenant has not exactly one that is active.
+    Retry: no. Name the key to rotate in key_id.
+    """
     CREDENTIAL_UNUSABLE: _ErrorReason.ValueType  # 46
     """FAILED_PRECONDITION. The credential is not of the kind that the step needs, or its account cannot be used; metadata `credential`
     names it.
+    Retry: later. Put a credential of the right kind (PutCredential), or give its account the rights; then RetryRun.
     """
     DECRYPTION_FAILED: _ErrorReason.ValueType  # 47
-    """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
+    """FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key.
+    Retry: later. An operator restores the row or the KMS key, or the secret is put anew.
+    """
     TENANT_IN_USE: _ErrorReason.ValueType  # 48
-    """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
+    """FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first.
+    Retry: later. Call SuspendTenant first.
+    """
     TENANT_SCHEMA_CONFLICT: _ErrorReason.ValueType  # 49
     """FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: an operator has to
     act. The log names table and column.
+    Retry: later. An operator mends the table that the log names.
     """
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 50
     """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away, or this server is stopping; nothing is half done, and RetryInfo says
     when to repeat.
+    Retry: after RetryInfo. Repeat the same call, a change under the same request_id; wait longer each time.
     """
     DEPENDENCY_REFUSED: _ErrorReason.ValueType  # 51
-    """FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help."""
+    """FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help.
+    Retry: later. An operator gives the service the rights or the settings that it lacks; the log says which.
+    """
     INTERNAL: _ErrorReason.ValueType  # 52
-    """INTERNAL. Something unforeseen; metadata `error_id` finds it in the log."""
+    """INTERNAL. Something unforeseen; metadata `error_id` finds it in the log.
+    Retry: no. Give `error_id` to the operator, who finds the cause in the log.
+    """
     RUN_NOT_RETRYABLE: _ErrorReason.ValueType  # 53
     """FAILED_PRECONDITION. Only the latest run of its parameters can be retried, once it has failed or was cancelled, and as long as the
     engine has it; metadata `status` says where it stands.
+    Retry: no. Wait for the run to end, or start a new one (RunTemplate).
     """
     CHECK_FAILED: _ErrorReason.ValueType  # 60
-    """In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing."""
+    """In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing.
+    Retry: later. Look at the failing rows in dq_results, mend the data or the check, then RetryRun.
+    """
     STATEMENT_FAILED: _ErrorReason.ValueType  # 61
-    """In Run.error and Step.error: the warehouse refused the step's statement."""
+    """In Run.error and Step.error: the warehouse refused the step's statement.
+    Retry: later. The author of the template mends the SQL that step_logs names; then RunTemplate.
+    """
     STEP_TIMEOUT: _ErrorReason.ValueType  # 62
-    """In Run.error and Step.error: the step ran longer than its timeout."""
+    """In Run.error and Step.error: the step ran longer than its timeout.
+    Retry: later. Give the step a longer timeout or less to do, then RunTemplate.
+    """
     BYTES_BILLED_LIMIT: _ErrorReason.ValueType  # 63
-    """In Run.error and Step.error: the statement would bill more than its max_bytes_billed."""
+    """In Run.error and Step.error: the statement would bill more than its max_bytes_billed.
+    Retry: later. Read less, or raise max_bytes_billed in the template; then RunTemplate.
+    """
     ROWS_OUTSIDE_PARTITION: _ErrorReason.ValueType  # 64
-    """In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
+    """In Run.error and Step.error: staged rows lie outside the partition that the step replaces.
+    Retry: later. Let the SQL select only rows of the partition, then RunTemplate.
+    """
     RUN_TIMEOUT: _ErrorReason.ValueType  # 65
-    """In Run.error: the run took longer than its template allows. What its steps had published stays."""
+    """In Run.error: the run took longer than its template allows. What its steps had published stays.
+    Retry: later. RetryRun goes on with the steps that are left; the template may allow more time.
+    """
     MERGE_KEYS_INVALID: _ErrorReason.ValueType  # 66
-    """In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key."""
+    """In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key.
+    Retry: later. Let the SQL give each key once and never NULL, then RunTemplate.
+    """
     SOURCE_FILES_MISSING: _ErrorReason.ValueType  # 67
-    """In Run.error and Step.error: there is no file where the step loads some."""
+    """In Run.error and Step.error: there is no file where the step loads some.
+    Retry: later. RetryRun once the files are there.
+    """
     LOAD_FAILED: _ErrorReason.ValueType  # 68
-    """In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what."""
+    """In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what.
+    Retry: later. Mend the file or the step's columns, then RetryRun.
+    """
     DAYS_FAILED: _ErrorReason.ValueType  # 69
-    """In Run.error of a backfill: some of its days did not complete; the message says how many. The others did what they were to do."""
+    """In Run.error of a backfill: some of its days did not complete; the message says how many. The others did what they were to do.
+    Retry: later. Look at the runs of those days; RetryRun of the backfill runs them again.
+    """
     ROTATION_IN_PROGRESS: _ErrorReason.ValueType  # 70
-    """ABORTED. Another rotation of the same key won. Exactly one new key exists."""
+    """ABORTED. Another rotation of the same key won. Exactly one new key exists.
+    Retry: no. Use the key that the other rotation made.
+    """
     CONCURRENT_CHANGE: _ErrorReason.ValueType  # 71
-    """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
+    """ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated.
+    Retry: after RetryInfo. Repeat the same call.
+    """
     PIPELINE_BUSY: _ErrorReason.ValueType  # 72
     """ABORTED. The template is exclusive and another run of it is active for the tenant, or, of a backfill, another backfill of the template;
     metadata `pipeline_logging_id` names that run. Nothing was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+    Retry: later. Wait for the run that is named to end (WatchRun), then repeat the call.
     """
     BUDGET_EXCEEDED: _ErrorReason.ValueType  # 80
     """RESOURCE_EXHAUSTED. The tenant has used up what its runs may bill on one day (UTC); metadata `bytes_left` says what is left, RetryInfo
     when the next day begins. No run was started. In Run.error and Step.error: the step may bill more than is left of the run's budget or of
     the tenant's day, and published nothing.
+    Retry: after RetryInfo. Wait for the next day, or have the budget raised.
     """
     RATE_LIMITED: _ErrorReason.ValueType  # 81
     """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
     `tenant`), and RetryInfo after how long one more call is let in. Nothing was done.
+    Retry: after RetryInfo. Call less often.
     """
     OVERLOADED: _ErrorReason.ValueType  # 82
-    """RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat."""
+    """RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat.
+    Retry: after RetryInfo. Wait longer each time; another replica may have room.
+    """
+    CALL_TIMEOUT: _ErrorReason.ValueType  # 83
+    """DEADLINE_EXCEEDED. The call took longer than the server lets any call take (300 s behind the gateway). What it did may have been done.
+    Retry: no. Repeat a change under the same request_id, which does nothing twice; ask for less at once where a read takes so long.
+    """
+    METHOD_UNKNOWN: _ErrorReason.ValueType  # 84
+    """UNIMPLEMENTED. The server has no such method; over REST NOT_FOUND, there is no such path, or 405, none for this verb.
+    Retry: no. Look at the method's full name, or its path and verb; the server may be older than the client.
+    """
+    MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 85
+    """RESOURCE_EXHAUSTED. The request, or the answer that was to be sent, is larger than the server allows; metadata `bytes` says how large it
+    is, and `max_bytes` what is allowed, where that is known. A change may have been done when its answer is too large.
+    Retry: no. Send less, or ask for less at once (page_size).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call or a run failed. ErrorInfo carries the name as `reason`, with `domain` "convergence"."""
+    """Why a call or a run failed. ErrorInfo carries the name as `reason`, with `domain` "convergence".
+
+    A comment begins with the status of a call that is refused so, or with where else the reason stands. It ends with whether repeating helps:
+    not at all (`no`), once somebody has acted (`later`), or when RetryInfo says (`after RetryInfo`); and with what to do.
+    """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 FIELD_INVALID: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. One or more fields are malformed; BadRequest lists every violation at once."""
+"""INVALID_ARGUMENT. One or more fields are malformed; BadRequest lists every violation at once.
+Retry: no. Correct every field that BadRequest names.
+"""
 TABLE_NOT_ALLOWED: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT. SQL or a table parameter names a table outside the tenant's dataset and its granted sources."""
+"""INVALID_ARGUMENT. SQL or a table parameter names a table outside the tenant's dataset and its granted sources.
+Retry: no. Name a table of the tenant or one of its sources, or have the source granted (SetSources).
+"""
 REQUEST_ID_REUSED: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h)."""
+"""INVALID_ARGUMENT. The request_id was used before for a different request, or longer ago than it is remembered (24 h).
+Retry: no. Take a new request_id for what is another request.
+"""
 PLAN_TOO_LARGE: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT. The resolved plan is larger than 1 MB."""
+"""INVALID_ARGUMENT. The resolved plan is larger than 1 MB.
+Retry: no. Make the template or its parameters smaller.
+"""
 LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT. The template loads files from a place that the server's settings do not name. In Run.error and Step.error: the
 settings have changed since the run was accepted.
+Retry: no. An operator names the place in the settings, or the template loads from another.
 """
 API_KEY_INVALID: ErrorReason.ValueType  # 10
-"""UNAUTHENTICATED. No key, or one that is unknown, malformed, expired or revoked: deliberately one reason for all."""
+"""UNAUTHENTICATED. No key, or one that is unknown, malformed, expired or revoked: deliberately one reason for all.
+Retry: no. Send a key that holds in `x-api-key`; if it did until now, ask for a new one.
+"""
 ADMIN_ONLY: ErrorReason.ValueType  # 11
-"""PERMISSION_DENIED. The method needs an admin key."""
+"""PERMISSION_DENIED. The method needs an admin key.
+Retry: no. Call with an admin key.
+"""
 TENANT_MISMATCH: ErrorReason.ValueType  # 12
-"""PERMISSION_DENIED. The request names another tenant than the key's, whether or not that tenant exists."""
+"""PERMISSION_DENIED. The request names another tenant than the key's, whether or not that tenant exists.
+Retry: no. Name the key's own tenant, or take the other tenant's key.
+"""
 SCOPE_MISSING: ErrorReason.ValueType  # 13
-"""PERMISSION_DENIED. The key lacks the scope that the method needs; metadata `scope` names it."""
+"""PERMISSION_DENIED. The key lacks the scope that the method needs; metadata `scope` names it.
+Retry: no. Take a key that has the scope (CreateKey).
+"""
 RUN_NOT_FOUND: ErrorReason.ValueType  # 20
-"""NOT_FOUND. No such run for this tenant."""
+"""NOT_FOUND. No such run for this tenant.
+Retry: no. Look the id up with ListRuns.
+"""
 TENANT_NOT_FOUND: ErrorReason.ValueType  # 21
-"""NOT_FOUND. No such tenant; only an admin can get this."""
+"""NOT_FOUND. No such tenant; only an admin can get this.
+Retry: no. Look the id up with ListTenants, or onboard the tenant.
+"""
 TEMPLATE_NOT_FOUND: ErrorReason.ValueType  # 22
-"""NOT_FOUND. No such template; metadata `nearest` names similar ones."""
+"""NOT_FOUND. No such template; metadata `nearest` names similar ones.
+Retry: no. Take one of ListTemplates.
+"""
 TABLE_NOT_FOUND: ErrorReason.ValueType  # 23
-"""NOT_FOUND. The table is published by a template, but no run has published it for this tenant yet."""
+"""NOT_FOUND. The table is published by a template, but no run has published it for this tenant yet.
+Retry: later. Run a template that publishes the table, and read it when that run is COMPLETE.
+"""
 KEY_NOT_FOUND: ErrorReason.ValueType  # 24
-"""NOT_FOUND. No such API key of this tenant."""
+"""NOT_FOUND. No such API key of this tenant.
+Retry: no. Look the id up with ListKeys.
+"""
 CREDENTIAL_NOT_FOUND: ErrorReason.ValueType  # 25
-"""NOT_FOUND. No such credential of this tenant."""
+"""NOT_FOUND. No such credential of this tenant.
+Retry: no. Look the name up with ListCredentials.
+"""
 TENANT_EXISTS: ErrorReason.ValueType  # 30
-"""ALREADY_EXISTS. The tenant was onboarded before. Nothing was touched."""
+"""ALREADY_EXISTS. The tenant was onboarded before. Nothing was touched.
+Retry: no. Use the tenant that there is, or take another tenant_id.
+"""
 DATASET_TAKEN: ErrorReason.ValueType  # 31
-"""ALREADY_EXISTS. A dataset of that name exists that Convergence did not make. Nothing was touched."""
+"""ALREADY_EXISTS. A dataset of that name exists that Convergence did not make. Nothing was touched.
+Retry: no. Take another tenant_id.
+"""
 TEMPLATE_INVALID: ErrorReason.ValueType  # 40
-"""FAILED_PRECONDITION. The template does not load; metadata `problem` says where and why."""
+"""FAILED_PRECONDITION. The template does not load; metadata `problem` says where and why.
+Retry: later. The author of the template mends what `problem` says.
+"""
 TENANT_NOT_READY: ErrorReason.ValueType  # 41
-"""FAILED_PRECONDITION. The tenant's onboarding has not finished."""
+"""FAILED_PRECONDITION. The tenant's onboarding has not finished.
+Retry: later. An admin calls Onboard again, which completes it.
+"""
 TENANT_SUSPENDED: ErrorReason.ValueType  # 42
-"""FAILED_PRECONDITION. The tenant is suspended: reads are allowed, new runs are not."""
+"""FAILED_PRECONDITION. The tenant is suspended: reads are allowed, new runs are not.
+Retry: later. An admin lifts the suspension (ResumeTenant).
+"""
 SOURCE_NOT_GRANTED: ErrorReason.ValueType  # 43
-"""FAILED_PRECONDITION. The template reads a source that the tenant has not been granted; metadata `source` names it."""
+"""FAILED_PRECONDITION. The template reads a source that the tenant has not been granted; metadata `source` names it.
+Retry: later. An admin grants the source (SetSources).
+"""
 KEY_NOT_ACTIVE: ErrorReason.ValueType  # 44
-"""FAILED_PRECONDITION. The key is expired, revoked or superseded, so it cannot be rotated; metadata `state` says which."""
+"""FAILED_PRECONDITION. The key is expired, revoked or superseded, so it cannot be rotated; metadata `state` says which.
+Retry: no. Rotate a key that is active, or make a new one (CreateKey).
+"""
 KEY_AMBIGUOUS: ErrorReason.ValueType  # 45
-"""FAILED_PRECONDITION. An admin rotates without naming a key, and the tenant has not exactly one that is active."""
+"""FAILED_PRECONDITION. An admin rotates without naming a key, and the tenant has not exactly one that is active.
+Retry: no. Name the key to rotate in key_id.
+"""
 CREDENTIAL_UNUSABLE: ErrorReason.ValueType  # 46
 """FAILED_PRECONDITION. The credential is not of the kind that the step needs, or its account cannot be used; metadata `credential`
 names it.
+Retry: later. Put a credential of the right kind (PutCredential), or give its account the rights; then RetryRun.
 """
 DECRYPTION_FAILED: ErrorReason.ValueType  # 47
-"""FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key."""
+"""FAILED_PRECONDITION. A stored secret does not decrypt: it was altered, moved, or encrypted under another key.
+Retry: later. An operator restores the row or the KMS key, or the secret is put anew.
+"""
 TENANT_IN_USE: ErrorReason.ValueType  # 48
-"""FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first."""
+"""FAILED_PRECONDITION. The tenant is ready, so that cancelled runs could start again at once: suspend it first.
+Retry: later. Call SuspendTenant first.
+"""
 TENANT_SCHEMA_CONFLICT: ErrorReason.ValueType  # 49
 """FAILED_PRECONDITION. A metadata table of the tenant has a column of another type than this server's schema has: an operator has to
 act. The log names table and column.
+Retry: later. An operator mends the table that the log names.
 """
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 50
 """UNAVAILABLE. A dependency (warehouse, KMS, run engine) is away, or this server is stopping; nothing is half done, and RetryInfo says
 when to repeat.
+Retry: after RetryInfo. Repeat the same call, a change under the same request_id; wait longer each time.
 """
 DEPENDENCY_REFUSED: ErrorReason.ValueType  # 51
-"""FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help."""
+"""FAILED_PRECONDITION. A dependency refused our own credentials or configuration; repeating does not help.
+Retry: later. An operator gives the service the rights or the settings that it lacks; the log says which.
+"""
 INTERNAL: ErrorReason.ValueType  # 52
-"""INTERNAL. Something unforeseen; metadata `error_id` finds it in the log."""
+"""INTERNAL. Something unforeseen; metadata `error_id` finds it in the log.
+Retry: no. Give `error_id` to the operator, who finds the cause in the log.
+"""
 RUN_NOT_RETRYABLE: ErrorReason.ValueType  # 53
 """FAILED_PRECONDITION. Only the latest run of its parameters can be retried, once it has failed or was cancelled, and as long as the
 engine has it; metadata `status` says where it stands.
+Retry: no. Wait for the run to end, or start a new one (RunTemplate).
 """
 CHECK_FAILED: ErrorReason.ValueType  # 60
-"""In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing."""
+"""In Run.error and Step.error: a check of severity ERROR failed, and this step published nothing.
+Retry: later. Look at the failing rows in dq_results, mend the data or the check, then RetryRun.
+"""
 STATEMENT_FAILED: ErrorReason.ValueType  # 61
-"""In Run.error and Step.error: the warehouse refused the step's statement."""
+"""In Run.error and Step.error: the warehouse refused the step's statement.
+Retry: later. The author of the template mends the SQL that step_logs names; then RunTemplate.
+"""
 STEP_TIMEOUT: ErrorReason.ValueType  # 62
-"""In Run.error and Step.error: the step ran longer than its timeout."""
+"""In Run.error and Step.error: the step ran longer than its timeout.
+Retry: later. Give the step a longer timeout or less to do, then RunTemplate.
+"""
 BYTES_BILLED_LIMIT: ErrorReason.ValueType  # 63
-"""In Run.error and Step.error: the statement would bill more than its max_bytes_billed."""
+"""In Run.error and Step.error: the statement would bill more than its max_bytes_billed.
+Retry: later. Read less, or raise max_bytes_billed in the template; then RunTemplate.
+"""
 ROWS_OUTSIDE_PARTITION: ErrorReason.ValueType  # 64
-"""In Run.error and Step.error: staged rows lie outside the partition that the step replaces."""
+"""In Run.error and Step.error: staged rows lie outside the partition that the step replaces.
+Retry: later. Let the SQL select only rows of the partition, then RunTemplate.
+"""
 RUN_TIMEOUT: ErrorReason.ValueType  # 65
-"""In Run.error: the run took longer than its template allows. What its steps had published stays."""
+"""In Run.error: the run took longer than its template allows. What its steps had published stays.
+Retry: later. RetryRun goes on with the steps that are left; the template may allow more time.
+"""
 MERGE_KEYS_INVALID: ErrorReason.ValueType  # 66
-"""In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key."""
+"""In Run.error and Step.error: staged rows have NULL in a key that they are to be merged by, or two of them have the same key.
+Retry: later. Let the SQL give each key once and never NULL, then RunTemplate.
+"""
 SOURCE_FILES_MISSING: ErrorReason.ValueType  # 67
-"""In Run.error and Step.error: there is no file where the step loads some."""
+"""In Run.error and Step.error: there is no file where the step loads some.
+Retry: later. RetryRun once the files are there.
+"""
 LOAD_FAILED: ErrorReason.ValueType  # 68
-"""In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what."""
+"""In Run.error and Step.error: a file holds what the step's columns do not allow. The message says where, and never what.
+Retry: later. Mend the file or the step's columns, then RetryRun.
+"""
 DAYS_FAILED: ErrorReason.ValueType  # 69
-"""In Run.error of a backfill: some of its days did not complete; the message says how many. The others did what they were to do."""
+"""In Run.error of a backfill: some of its days did not complete; the message says how many. The others did what they were to do.
+Retry: later. Look at the runs of those days; RetryRun of the backfill runs them again.
+"""
 ROTATION_IN_PROGRESS: ErrorReason.ValueType  # 70
-"""ABORTED. Another rotation of the same key won. Exactly one new key exists."""
+"""ABORTED. Another rotation of the same key won. Exactly one new key exists.
+Retry: no. Use the key that the other rotation made.
+"""
 CONCURRENT_CHANGE: ErrorReason.ValueType  # 71
-"""ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated."""
+"""ABORTED. Another call changed the same thing meanwhile; nothing was changed by this one, and it may be repeated.
+Retry: after RetryInfo. Repeat the same call.
+"""
 PIPELINE_BUSY: ErrorReason.ValueType  # 72
 """ABORTED. The template is exclusive and another run of it is active for the tenant, or, of a backfill, another backfill of the template;
 metadata `pipeline_logging_id` names that run. Nothing was started, and the call may be repeated, with the same `request_id`, once that run has ended.
+Retry: later. Wait for the run that is named to end (WatchRun), then repeat the call.
 """
 BUDGET_EXCEEDED: ErrorReason.ValueType  # 80
 """RESOURCE_EXHAUSTED. The tenant has used up what its runs may bill on one day (UTC); metadata `bytes_left` says what is left, RetryInfo
 when the next day begins. No run was started. In Run.error and Step.error: the step may bill more than is left of the run's budget or of
 the tenant's day, and published nothing.
+Retry: after RetryInfo. Wait for the next day, or have the budget raised.
 """
 RATE_LIMITED: ErrorReason.ValueType  # 81
 """RESOURCE_EXHAUSTED. The key, or all keys of its tenant together, called more often than they may; metadata `limit` says which (`key` or
 `tenant`), and RetryInfo after how long one more call is let in. Nothing was done.
+Retry: after RetryInfo. Call less often.
 """
 OVERLOADED: ErrorReason.ValueType  # 82
-"""RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat."""
+"""RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat.
+Retry: after RetryInfo. Wait longer each time; another replica may have room.
+"""
+CALL_TIMEOUT: ErrorReason.ValueType  # 83
+"""DEADLINE_EXCEEDED. The call took longer than the server lets any call take (300 s behind the gateway). What it did may have been done.
+Retry: no. Repeat a change under the same request_id, which does nothing twice; ask for less at once where a read takes so long.
+"""
+METHOD_UNKNOWN: ErrorReason.ValueType  # 84
+"""UNIMPLEMENTED. The server has no such method; over REST NOT_FOUND, there is no such path, or 405, none for this verb.
+Retry: no. Look at the method's full name, or its path and verb; the server may be older than the client.
+"""
+MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 85
+"""RESOURCE_EXHAUSTED. The request, or the answer that was to be sent, is larger than the server allows; metadata `bytes` says how large it
+is, and `max_bytes` what is allowed, where that is known. A change may have been done when its answer is too large.
+Retry: no. Send less, or ask for less at once (page_size).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

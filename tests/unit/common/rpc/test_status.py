@@ -71,11 +71,6 @@ def test_a_call_that_lost_against_another_may_be_repeated_and_says_when() -> Non
     assert retry_info.retry_delay.ToTimedelta().total_seconds() == 0.5
 
 
-@pytest.mark.parametrize("error", [errors.DeadlineExceeded(), errors.MethodUnknown()])
-def test_what_grpc_may_say_as_well_says_no_more_than_grpc(error: errors.ConvergenceError) -> None:
-    assert not to_status(error, error_id="").details
-
-
 @pytest.mark.parametrize("seconds", [0.5, 0.1, 1 / 3, 12.000000001])
 def test_over_a_limit_says_after_how_long_and_never_too_short(seconds: float) -> None:
     for error in (
