@@ -87,34 +87,40 @@ class Footprint:
 
 
 @dataclass
-class System:
-    """The running services, and two tenants that may know nothing of each other."""
+class Services:
+    """Both running services."""
 
     tenants: TenantStack
     pipelines: PipelineStack
-    engine: Client
-    task_queue: str
-    acme: Tenant
-    rival: Tenant
-    rivals_run: str
 
     @property
     def admin(self) -> Any:
         """Metadata of an admin."""
         return self.tenants.as_admin
 
-    def call(self, method: str, key: Any = (), **fields: Any) -> Any:
-        """Call a method of either service with GOOD fields under these."""
+    def call(self, method: str, key: Any = (), *, seconds: float = 20, **fields: Any) -> Any:
+        """Call a method of either service with GOOD fields under these, for so long at most."""
         fields = {**GOOD.get(method, {}), **fields}
         if method == "DeleteTenant":
             fields.setdefault("confirmation", fields.get("tenant_id", ""))
         stub = self.tenants.stub if METHODS[method].containing_service.name == "TenantService" else self.pipelines.stub
         request = message_factory.GetMessageClass(METHODS[method].input_type)(**fields)
-        return getattr(stub, method)(request, metadata=key, timeout=20)
+        return getattr(stub, method)(request, metadata=key, timeout=seconds)
 
     async def refusal(self, method: str, key: Any = (), **fields: Any) -> Refusal:
         """How a call is refused that must be."""
         return await refused(self.call(method, key, **fields))
+
+
+@dataclass
+class System(Services):
+    """Both services, and two tenants that may know nothing of each other."""
+
+    engine: Client
+    task_queue: str
+    acme: Tenant
+    rival: Tenant
+    rivals_run: str
 
     async def refusals(self, *calls: tuple[str, Any, Mapping[str, Any]]) -> list[Refusal]:
         """How each of these calls, made at the same time, is refused."""

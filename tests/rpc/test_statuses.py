@@ -28,8 +28,7 @@ STATUS_OF = {reason: status for status, reason in _COMMENTED.findall(PROTO.read_
 """The status of each reason that a call is refused with: the first word of its comment."""
 EVERYWHERE = ("API_KEY_INVALID",)
 ELSEWHERE: Mapping[str, tuple[str, ...]] = {
-    "tests/rpc/test_limits.py": ("RATE_LIMITED", "OVERLOADED"),
-    "tests/rpc/test_dependencies_away.py": ("DEPENDENCY_UNAVAILABLE",),
+    "tests/rpc/test_statuses_of_limits_and_outages.py": ("RATE_LIMITED", "OVERLOADED", "DEPENDENCY_UNAVAILABLE"),
     "tests/rpc/test_interceptors.py": ("INTERNAL",),
     "tests/rpc/test_deadlines.py": ("CALL_TIMEOUT", "MESSAGE_TOO_LARGE"),
     "tests/rpc/test_call_log.py": ("METHOD_UNKNOWN",),
@@ -43,7 +42,8 @@ ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "tests/unit/pipeline_service/test_plan.py": ("PLAN_TOO_LARGE",),
     "tests/unit/common/rpc/test_status.py": ("CONCURRENT_CHANGE",),
 }
-"""Reasons that take a race, a flood, or a dependency that fails: by the tests that prove them, for the methods that can be made to."""
+"""Reasons that take a race, a flood, or a dependency that fails: by the tests that prove them, of all methods or of those that
+can be made to."""
 ONLY_IN_A_RACE = {
     ("Onboard", "TENANT_NOT_FOUND"),
     ("RetryRun", "TENANT_NOT_FOUND"),
