@@ -98,9 +98,13 @@ class Services:
         """Metadata of an admin."""
         return self.tenants.as_admin
 
-    def call(self, method: str, key: Any = (), *, seconds: float = 20, **fields: Any) -> Any:
-        """Call a method of either service with GOOD fields under these, for so long at most."""
-        fields = {**GOOD.get(method, {}), **fields}
+    def call(self, method: str, key: Any = (), **fields: Any) -> Any:
+        """Call a method of either service with GOOD fields under these."""
+        return self.call_for(20, method, key, fields)
+
+    def call_for(self, seconds: float, method: str, key: Any, given: Mapping[str, Any]) -> Any:
+        """The same, for so long at most."""
+        fields = {**GOOD.get(method, {}), **given}
         if method == "DeleteTenant":
             fields.setdefault("confirmation", fields.get("tenant_id", ""))
         stub = self.tenants.stub if METHODS[method].containing_service.name == "TenantService" else self.pipelines.stub

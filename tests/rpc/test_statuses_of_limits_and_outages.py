@@ -116,7 +116,7 @@ async def full(
         stuck.stuck = True
         held = [
             asyncio.create_task(
-                outcome_of(services.call(method, services.admin, seconds=HOLDING_SECONDS, **ours_of(ours)))
+                outcome_of(services.call_for(HOLDING_SECONDS, method, services.admin, {"tenant_id": ours.tenant_id}))
             )
             for method in ("GetTenant", "PlanTemplate")
         ]
@@ -131,10 +131,6 @@ async def full(
         stuck.release()
         await services.pipelines.end_of(ours.key, run.pipeline_logging_id)
     await opened.close()
-
-
-def ours_of(tenant: Tenant) -> dict[str, str]:
-    return {"tenant_id": tenant.tenant_id}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
