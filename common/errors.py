@@ -425,14 +425,21 @@ class JobAborted(Transient):
 class Terminal(WarehouseError):
     """Repeating the call will not help: a statement that does not compile, access denied, a limit of bytes.
 
-    `reason` narrows it where the run's error has a name of its own, for example BYTES_BILLED_LIMIT.
+    `reason` narrows it where the run's error has a name of its own, for example BYTES_BILLED_LIMIT. `bytes_billed` is what a job billed
+    that ended like this: nothing, unless it was cut off; None where nobody says.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "STATEMENT_FAILED", metadata: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        reason: str = "STATEMENT_FAILED",
+        metadata: Mapping[str, str] | None = None,
+        bytes_billed: int | None = 0,
     ) -> None:
         super().__init__(message, metadata=metadata)
         self.reason = reason
+        self.bytes_billed = bytes_billed
 
 
 class AccessRefused(Terminal):

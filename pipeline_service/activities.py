@@ -14,7 +14,7 @@ from temporalio import activity
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.failures import as_application_error, attempt_given_up, more_bytes_wanted
+from pipeline_service.failures import as_application_error, attempt_cancelled, attempt_given_up, more_bytes_wanted
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Asking, Knock
 from pipeline_service.price import Price
@@ -107,6 +107,10 @@ class Activities:
                     return await act(attempt)
                 except MoreBytesWanted as more:
                     raise more_bytes_wanted(attempt.result(more.wanted)) from None
+                except asyncio.CancelledError:
+                    if funds is None or others_go_on():
+                        raise
+                    raise attempt_cancelled(attempt.result()) from None
                 except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
                     described = as_run_error(error)
                     _log_failure(attempt, described)

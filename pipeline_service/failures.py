@@ -12,6 +12,7 @@ from pipeline_service.step_result import Billed, StepResult
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _LOST = "WORKER_LOST"
+_CANCELLED = "ATTEMPT_CANCELLED"
 _MORE_BYTES = "MORE_BYTES_WANTED"
 NO_FAILURES = frozenset({_LOST, _MORE_BYTES})
 """Types of errors that end an attempt though nothing has failed: the step goes on in another."""
@@ -43,6 +44,17 @@ def more_bytes_wanted(result: StepResult) -> ApplicationError:
         "More bytes have to be reserved",
         result,
         type=_MORE_BYTES,
+        category=ApplicationErrorCategory.BENIGN,
+        non_retryable=True,
+    )
+
+
+def attempt_cancelled(result: StepResult) -> ApplicationError:
+    """The error of a cancelled attempt of a run that has a budget: the engine's own for that could not say what was billed."""
+    return ApplicationError(
+        "The attempt was cancelled",
+        result,
+        type=_CANCELLED,
         category=ApplicationErrorCategory.BENIGN,
         non_retryable=True,
     )

@@ -28,6 +28,7 @@ async def run_once(
     clock: Clock,
     leaves_job: Callable[[], bool] = lambda: False,
     outlives_refusals: bool = False,
+    cut_off: Callable[[int | None], None] = lambda _: None,
 ) -> JobResult:
     """Run `job_for(1)`, and after each attempt that failed for a passing cause the next, up to `max_attempts`.
 
@@ -38,12 +39,13 @@ async def run_once(
     failed, JobAborted when the last attempt did or one for a cause that lasts, Transient where such a cause keeps a job from being
     submitted, and after `deadline_seconds`: the job may then still run, and calling again attaches to it. A cancelled caller asks the
     warehouse to cancel the job and waits at most CANCEL_SECONDS for its end, unless `leaves_job()` says that the job shall go on for
-    whoever attaches to it next: a cancelled job's id is used up.
+    whoever attaches to it next: a cancelled job's id is used up. `cut_off` is told what a job has billed whose end a cancelled caller has
+    seen, None where the warehouse does not say.
     """
     patience = _Patience(deadline_seconds, clock)
     for attempt in range(1, max_attempts):
         try:
-            return await _run(warehouse, job_for(attempt), patience, leaves_job)
+            return await _run(warehouse, job_for(attempt), patience, leaves_job, cut_off)
         except _FoundFailed as found:
             if not (outlives_refusals or isinstance(found.error, JobAborted)):
                 raise found.error from found.error.__cause__
@@ -53,7 +55,7 @@ async def run_once(
                 raise
             await patience.pause(error)
     try:
-        return await _run(warehouse, job_for(max_attempts), patience, leaves_job)
+        return await _run(warehouse, job_for(max_attempts), patience, leaves_job, cut_off)
     except _FoundFailed as found:
         raise found.error from found.error.__cause__
 
@@ -66,7 +68,13 @@ class _FoundFailed(Exception):
         self.error = error
 
 
-async def _run(warehouse: Warehouse, job: Job, patience: "_Patience", leaves_job: Callable[[], bool]) -> JobResult:
+async def _run(
+    warehouse: Warehouse,
+    job: Job,
+    patience: "_Patience",
+    leaves_job: Callable[[], bool],
+    cut_off: Callable[[int | None], None],
+) -> JobResult:
     """See one job through to its end, whoever started it. Raises _FoundFailed for another's that failed."""
     is_ours = False
     while True:
@@ -85,7 +93,7 @@ async def _run(warehouse: Warehouse, job: Job, patience: "_Patience", leaves_job
                 await patience.pause(error)
         except asyncio.CancelledError:
             if not leaves_job():
-                await _cancel(warehouse, job.job_id, submitting)
+                await _cancel(warehouse, job.job_id, submitting, cut_off)
             raise
 
 
@@ -109,14 +117,19 @@ async def _end_of(warehouse: Warehouse, job_id: str, timeout_seconds: float, *, 
         raise _FoundFailed(error) from error
 
 
-async def _cancel(warehouse: Warehouse, job_id: str, submitting: Awaitable[bool]) -> None:
+async def _cancel(
+    warehouse: Warehouse, job_id: str, submitting: Awaitable[bool], cut_off: Callable[[int | None], None]
+) -> None:
     """Cancel a job, whose submission may still be under way (a thread that sends it cannot be called back), and see it end: it must not
     write anything after what its caller does next."""
     with suppress(WarehouseError, TimeoutError):
         async with asyncio.timeout(CANCEL_SECONDS):
             await asyncio.gather(submitting, return_exceptions=True)
             await warehouse.cancel(job_id)
-            await warehouse.wait(job_id, timeout_seconds=CANCEL_SECONDS)
+            try:
+                cut_off((await warehouse.wait(job_id, timeout_seconds=CANCEL_SECONDS)).bytes_billed)
+            except Terminal as error:
+                cut_off(error.bytes_billed)
 
 
 class _Patience:

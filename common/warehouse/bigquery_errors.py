@@ -78,6 +78,9 @@ VERDICTS: Mapping[str, Verdict] = {
 }
 _TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_STATUSES = frozenset({401, 403, 407})
+_CUT_OFF = frozenset({"stopped", "timeout"})
+"""Such a query bills what it has read by then; one that fails in any other way bills nothing:
+https://cloud.google.com/bigquery/pricing#overview_of_query_pricing"""
 _LOST_RACES = frozenset({"invalidQuery", "resourcesExceeded"})
 _BAD_ROWS = frozenset({"invalid", "invalidQuery", "badRequest"})
 _BYTE = re.compile(r"starting at location (\d{1,18})\b")
@@ -99,8 +102,11 @@ def request_error(error: Exception) -> WarehouseError:
     return _terminal(_UNKNOWN, "", "")
 
 
-def job_error(error_result: Mapping[str, Any], *, statement_type: str | None) -> WarehouseError:
-    """Translate the `errorResult` of a job that ended; such a job had no effect.
+def job_error(
+    error_result: Mapping[str, Any], *, statement_type: str | None, bytes_billed: int | None = None
+) -> WarehouseError:
+    """Translate the `errorResult` of a job that ended; such a job had no effect. `bytes_billed` is what its statistics say, None for
+    nothing.
 
     An UPDATE, DELETE or MERGE that lost against a concurrent one is reported as `invalidQuery` and one that found the table's queue of 20
     full as `resourcesExceeded`: neither has a reason of its own. No tenant writes DML (a template is one SELECT), and ours compiles, so
@@ -114,7 +120,9 @@ def job_error(error_result: Mapping[str, Any], *, statement_type: str | None) ->
         return JobAborted(message, lasts=verdict.lasts)
     if verdict is _REFUSED:
         verdict = Verdict(False, "The warehouse denied the statement access to a table")
-    return _terminal(verdict, reason, str(error_result.get("message", "")))
+    error = _terminal(verdict, reason, str(error_result.get("message", "")))
+    error.bytes_billed = bytes_billed if reason in _CUT_OFF else 0
+    return error
 
 
 def load_error(error_result: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> WarehouseError:

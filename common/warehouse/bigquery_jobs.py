@@ -129,7 +129,7 @@ class BigQueryJobs:
                         raise JobAborted("The table got its first rows from a concurrent job")
                     if isinstance(job, bigquery.LoadJob):
                         raise load_error(job.error_result, job.errors or ())
-                    raise job_error(job.error_result, statement_type=getattr(job, "statement_type", None))
+                    raise _failure_of(job)
                 return job
             if (remaining := deadline - loop.time()) <= 0:
                 raise Transient("The job still runs")
@@ -183,6 +183,17 @@ def _came_second(job: AnyJob) -> bool:
     """Whether a copy into an empty table found that another had filled it."""
     only_empty = isinstance(job, bigquery.CopyJob) and job.write_disposition == bigquery.WriteDisposition.WRITE_EMPTY
     return only_empty and job.error_result["reason"] == "duplicate"
+
+
+def _failure_of(job: AnyJob) -> WarehouseError:
+    """Why a query or a copy failed, with what it has billed nonetheless."""
+    assert job.error_result is not None  # noqa: S101 - the caller has looked
+    if not isinstance(job, bigquery.QueryJob):
+        return job_error(job.error_result, statement_type=None, bytes_billed=0)
+    error = job_error(job.error_result, statement_type=job.statement_type, bytes_billed=job.total_bytes_billed)
+    if isinstance(error, Terminal) and error.bytes_billed is not None:
+        error.bytes_billed += int(job.labels.get(BILLED_LABEL, 0))
+    return error
 
 
 def common_configuration(labels: Mapping[str, str], timeout_seconds: float) -> dict[str, Any]:

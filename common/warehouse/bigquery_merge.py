@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from google.cloud import bigquery
 
+from common.errors import Terminal
 from common.warehouse.bigquery_calls import BigQueryCalls
 from common.warehouse.bigquery_jobs import BILLED_LABEL, ROWS_LABEL, BigQueryJobs, common_configuration
 from common.warehouse.bigquery_publication import BigQueryPublication
@@ -63,10 +64,15 @@ class BigQueryMerge(BigQueryPublication):
         )
         counted = await self._jobs.select(query)
         (counts,) = await self._calls.run(all_rows, self._client, counted.destination)
-        require_one_row_per_key(
-            without_key=int(str(counts["without_key"])), repeated_keys=int(str(counts["repeated_keys"]))
-        )
-        return counted.total_bytes_billed or 0
+        billed = counted.total_bytes_billed or 0
+        try:
+            require_one_row_per_key(
+                without_key=int(str(counts["without_key"])), repeated_keys=int(str(counts["repeated_keys"]))
+            )
+        except Terminal as error:
+            error.bytes_billed = billed
+            raise
+        return billed
 
     async def _merge(self, staged: TableSpec, labels: Mapping[str, str], billed: int) -> None:
         query: dict[str, object] = {"useLegacySql": False}

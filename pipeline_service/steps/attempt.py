@@ -88,12 +88,24 @@ class Attempt:
         return self.step.query.max_bytes_billed if self.step.query else None
 
     async def run_job(
-        self, warehouse: Warehouse, job_for: Callable[[int], Job], *, deadline_seconds: float, clock: Clock
+        self,
+        warehouse: Warehouse,
+        job_for: Callable[[int], Job],
+        taken: Taken,
+        *,
+        deadline_seconds: float,
+        clock: Clock,
     ) -> JobResult:
-        """Run a job of the step once, whichever attempts at the step have tried. Raises what `run_once` raises.
+        """Run a job of the step once, whichever attempts at the step have tried, and note what it has billed, also where it was cut off.
+        Raises what `run_once` raises.
 
         The nth attempt at a step takes up to n tries, so that one aborted job costs one attempt.
         """
+
+        def cut_off(billed: int | None) -> None:
+            taken.settle(billed)
+            self.bytes_billed += billed or 0
+
         result = await run_once(
             warehouse,
             job_for,
@@ -101,7 +113,9 @@ class Attempt:
             max_attempts=self.number,
             clock=clock,
             leaves_job=self._leaves_jobs,
+            cut_off=cut_off,
         )
+        taken.settle(result.bytes_billed)
         self.bytes_processed += result.bytes_processed
         self.bytes_billed += result.bytes_billed
         return result

@@ -59,6 +59,10 @@ class Taken:
     most: int | None
     billed: int | None = None
 
+    def settle(self, billed: int | None) -> None:
+        """Note what it has billed, None where nobody knows."""
+        self.billed = billed
+
 
 class Funds:
     """The bytes that are reserved for an attempt, by purpose, and what it has billed of them."""
@@ -92,13 +96,13 @@ class Funds:
 
     @asynccontextmanager
     async def job(self, effect: str, most: int, cap: int | None) -> AsyncIterator[Taken]:
-        """Run a job within, and say what it has billed. One that failed for good or was aborted has billed nothing; after any other failure
-        nobody knows. Raises StepFailed, reason BUDGET_EXCEEDED."""
+        """Run a job within, and say what it has billed. One that was aborted has billed nothing, and one that failed for good what its
+        error says; after any other failure nobody knows. Raises StepFailed, reason BUDGET_EXCEEDED."""
         taken = Taken(most)
         try:
             yield taken
         except (Terminal, JobAborted) as error:
-            taken.billed = 0
+            taken.billed = error.bytes_billed if isinstance(error, Terminal) else 0
             _refuse_for_budget(error, most, cap)
             raise
         finally:
@@ -125,7 +129,7 @@ class Funds:
         try:
             yield taken
         except Terminal as error:
-            taken.billed = 0
+            taken.billed = error.bytes_billed
             _refuse_for_budget(error, most, cap)
             raise
         finally:

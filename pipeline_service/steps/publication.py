@@ -57,10 +57,10 @@ class Publication:
             result = await attempt.run_job(
                 warehouse,
                 lambda number: staging(number, destination, taken.most),
+                taken,
                 deadline_seconds=patience_seconds,
                 clock=self._clock,
             )
-            taken.billed = result.bytes_billed
         attempt.stage_job_id = result.job_id
         attempt.rows_staged = result.rows
 
@@ -73,8 +73,9 @@ class Publication:
             return ReplaceJob(job_id, stage, target, partition, attempt.labels, PUBLISH_SECONDS)
 
         async with self._publishing_funded(attempt, published) as taken:
-            result = await attempt.run_job(self._warehouse, job, deadline_seconds=PUBLISH_SECONDS, clock=self._clock)
-            taken.billed = result.bytes_billed
+            result = await attempt.run_job(
+                self._warehouse, job, taken, deadline_seconds=PUBLISH_SECONDS, clock=self._clock
+            )
         attempt.publish_job_id = result.job_id
         attempt.rows_written = result.rows
 

@@ -50,6 +50,8 @@ class FakeWarehouse:
         self.cancelled: list[str] = []
         self.bills: defaultdict[str, int] = defaultdict(lambda: 20)
         """Bytes that such a job bills."""
+        self.bills_cut_off: dict[str, int] = {}
+        """Bytes that such a job has billed when it is cancelled; those of others nobody knows."""
         self.estimates: dict[str, Estimate] = {}
         """What a statement would read, by its text; others read nothing."""
         self.caps: dict[str, int | None] = {}
@@ -136,7 +138,7 @@ class FakeWarehouse:
         for future in waiting:
             future.cancel()
         if stopped.is_set():
-            raise Terminal("cancelled")
+            raise Terminal("cancelled", bytes_billed=self.bills_cut_off.get(_short(job.job_id)))
         if job.job_id in self.failures or _short(job.job_id) in self.failures:
             raise self.failures.get(job.job_id) or self.failures[_short(job.job_id)]
         assert not isinstance(job, MergeJob | LoadJob)

@@ -9,10 +9,12 @@ import pytest
 
 from common.errors import BudgetExceeded, JobAborted, Terminal
 from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
+from common.warehouse.estimate import Estimate
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.budgets import BudgetLimits, Budgets
 from pipeline_service.gate_messages import Asking, GateState, Knock, Limits
-from pipeline_service.run import RunStatus
+from pipeline_service.run import RunStatus, StepStatus
+from pipeline_service.steps.attempt import STAGE, job_id
 from pipeline_service.temporal_connection import connect
 from pipeline_service.temporal_names import LEAVE_SIGNAL, gate_id
 from tests.clock import FakeClock
@@ -109,6 +111,29 @@ async def test_a_cancelled_run_counts_with_what_its_step_may_have_billed_and_fre
         assert (await spending.end_of(first)).state.status is RunStatus.CANCELLED
         assert reasons(await spending.end_of(second)) == {"BUDGET_EXCEEDED": 1}
         await spending.used_is(2 * SIZE)
+
+
+@pytest.mark.parametrize("by_job", [False, True], ids=["the attempt hears first", "the job ends first"])
+async def test_a_cancelled_run_that_had_all_that_was_left_counts_with_what_its_job_says_that_it_billed(
+    lab: Lab, by_job: bool
+) -> None:
+    spending = per_day(lab, 3 * SIZE)
+    wanted = spending.plan("a")
+    lab.warehouse.estimates["select a"] = Estimate(SIZE, "dry_run_at_least", 1)
+    lab.warehouse.bills_cut_off["a_stage_1"] = LEAST
+    spending.hold("a")
+    async with lab.worker():
+        started = await lab.start(wanted)
+        await spending.began("a")
+        await spending.used_is(0, reserved=3 * SIZE)
+        execution = await lab.execution(started.pipeline_logging_id)
+        await lab.client.get_workflow_handle(execution.workflow_id, run_id=execution.engine_run_id).cancel()
+        if by_job:
+            await lab.warehouse.cancel(job_id(started.pipeline_logging_id, "a", STAGE, 1))
+        run = await spending.end_of(started)
+        assert (run.state.status, run.state.steps[0].status) == (RunStatus.CANCELLED, StepStatus.CANCELLED)
+        await spending.used_is(LEAST)
+        assert reasons(await spending.run("b", "c")) == {"COMPLETE": 2}
 
 
 async def test_a_run_that_is_cancelled_while_it_waits_for_bytes_takes_none(lab: Lab) -> None:

@@ -13,6 +13,7 @@ from common.warehouse.bigquery import BigQueryWarehouse
 from common.warehouse.bigquery_merge import merge_sql
 from common.warehouse.warehouse import Destination, Job, MergeJob, QueryJob, ReplaceJob, Statement, TableRef
 from tests.stubs.bigquery import LOCATION, BigQueryStub, connect
+from tests.stubs.bigquery.execution import LEAST_BYTES
 from tests.unit.common.warehouse.conftest import DATASET, TABLE
 
 INSERT = Statement(f"INSERT INTO `{TABLE}` (id) VALUES (1)")
@@ -116,6 +117,18 @@ async def test_a_failed_change_says_whether_another_attempt_may_help(
         await finish(warehouse, QueryJob("failing", INSERT))
     assert type(caught.value) is kind
     assert await warehouse.list_rows(TABLE) == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "billed"), [("stopped", LEAST_BYTES), ("timeout", LEAST_BYTES), ("invalidQuery", 0)]
+)
+async def test_a_query_that_was_cut_off_tells_what_it_billed_and_one_that_failed_billed_nothing(
+    stub: BigQueryStub, warehouse: BigQueryWarehouse, reason: str, billed: int
+) -> None:
+    stub.faults.fail_job("cut", reason)
+    with pytest.raises(Terminal) as caught:
+        await finish(warehouse, QueryJob("cut", Statement(f"SELECT * FROM `{TABLE}`")))
+    assert caught.value.bytes_billed == billed
 
 
 async def test_waiting_outlasts_a_job_that_stays_running_for_a_while(
