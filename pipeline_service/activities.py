@@ -22,10 +22,11 @@ from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
 from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
 from pipeline_service.step_result import NewestRow, StepDecision, StepResult, StepTask
-from pipeline_service.steps.attempt import PUBLISH, Attempt, stage_table
+from pipeline_service.steps.attempt import PUBLISH, Attempt, NoLongerWanted, stage_table
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.funds import Funds, MoreBytesWanted
 from pipeline_service.steps.outage import Outage
+from pipeline_service.still_wanted import run_is_wanted
 from pipeline_service.temporal_names import LEAVE_SIGNAL, STEP_ACTIVITY
 
 AnyResult = TypeVar("AnyResult")
@@ -111,6 +112,8 @@ class Activities:
                     if funds is None or others_go_on():
                         raise
                     raise attempt_cancelled(attempt.result()) from None
+                except NoLongerWanted:
+                    raise attempt_cancelled(attempt.result()) from None
                 except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
                     described = as_run_error(error)
                     _log_failure(attempt, described)
@@ -131,6 +134,7 @@ class Activities:
             schedule_time=info.scheduled_time,
             leaves_jobs=others_go_on,
             price=self._price,
+            is_wanted=run_is_wanted,
             repeated=repeated,
             funds=funds,
             billed_before=task.billed_before,

@@ -50,7 +50,8 @@ def more_bytes_wanted(result: StepResult) -> ApplicationError:
 
 
 def attempt_cancelled(result: StepResult) -> ApplicationError:
-    """The error of a cancelled attempt of a run that has a budget: the engine's own for that could not say what was billed."""
+    """The error of a cancelled attempt that has something to say, of what it billed, or that found out by itself: the engine's own for that
+    carries no details. The run, which is being cancelled, takes it for a cancellation."""
     return ApplicationError(
         "The attempt was cancelled",
         result,

@@ -29,11 +29,19 @@ def job_id(pipeline_logging_id: str, step_id: str, effect: str, number: int) -> 
     return f"{pipeline_logging_id}_{step_id}_{effect}_{number}"
 
 
+class NoLongerWanted(Exception):
+    """The run was cancelled before this attempt has begun to publish."""
+
+
+async def _wanted() -> bool:
+    return True
+
+
 class Attempt:
     """The attempt with this `number`, from 1, at a step that was first scheduled at `schedule_time`.
 
     `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to. `price` is what is billed for bytes
-    now. `repeated` says that the attempt begins again, under its number. `funds` are what it may bill, None where the run
+    now. `is_wanted` asks whether the run is still to go on. `repeated` says that the attempt begins again, under its number. `funds` are what it may bill, None where the run
     has no budget, and `billed_before` what it read for before it had to ask for more.
     """
 
@@ -46,6 +54,7 @@ class Attempt:
         schedule_time: datetime,
         leaves_jobs: Callable[[], bool],
         price: Price,
+        is_wanted: Callable[[], Awaitable[bool]] = _wanted,
         repeated: bool = False,
         funds: Funds | None = None,
         billed_before: int = 0,
@@ -67,6 +76,7 @@ class Attempt:
         self.publish_job_id: str | None = None
         self.checks: tuple[CheckOutcome, ...] = ()
         self._leaves_jobs = leaves_jobs
+        self._is_wanted = is_wanted
 
     @property
     def stage(self) -> TableRef:
@@ -86,6 +96,11 @@ class Attempt:
     def cap(self) -> int | None:
         """What one statement of the step may bill by its template."""
         return self.step.query.max_bytes_billed if self.step.query else None
+
+    async def require_wanted(self) -> None:
+        """The last look before the step publishes: from then on what is published is seen through. Raises NoLongerWanted."""
+        if not await self._is_wanted():
+            raise NoLongerWanted
 
     async def run_job(
         self,

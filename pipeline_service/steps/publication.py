@@ -33,7 +33,7 @@ class Publication:
         stager: AbstractAsyncContextManager[Warehouse],
     ) -> None:
         """Stage by a job on `stager`, check and publish as the step. Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, what
-        opening `stager` and what the warehouse raise. Nothing is published then."""
+        opening `stager` and what the warehouse raise, and NoLongerWanted. Nothing is published then."""
         async with before_publishing(attempt):
             await self._stage(attempt, published, staging, stager)
             await self._checks.run(attempt, f"SELECT * FROM `{attempt.stage}`")
@@ -73,6 +73,7 @@ class Publication:
             return ReplaceJob(job_id, stage, target, partition, attempt.labels, PUBLISH_SECONDS)
 
         async with self._publishing_funded(attempt, published) as taken:
+            await attempt.require_wanted()
             result = await attempt.run_job(
                 self._warehouse, job, taken, deadline_seconds=PUBLISH_SECONDS, clock=self._clock
             )

@@ -20,7 +20,7 @@ class QueryExecutor:
         self._publication = publication
 
     async def run(self, attempt: Attempt, query: PlanQuery) -> None:
-        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, what StepAccounts and what the warehouse raise. Nothing is
+        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, NoLongerWanted, what StepAccounts and what the warehouse raise. Nothing is
         published then."""
         if query.write == "view":
             async with before_publishing(attempt):
@@ -44,4 +44,5 @@ class QueryExecutor:
     async def _publish_view(self, attempt: Attempt, query: PlanQuery) -> None:
         """Repeatable by itself, so without a job. Nobody checks what a view reads once it is there: it must be the tenant's own."""
         check_tables(map(TableRef.parse, query.select.tables), attempt.run.tenant_id, {})
+        await attempt.require_wanted()
         await self._warehouse.create_or_replace_view(attempt.target, query.select.sql)
