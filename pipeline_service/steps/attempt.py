@@ -41,8 +41,8 @@ class Attempt:
     """The attempt with this `number`, from 1, at a step that was first scheduled at `schedule_time`.
 
     `leaves_jobs` tells a cancelled attempt whether its job goes on, for the next attempt to attach to. `price` is what is billed for bytes
-    now. `is_wanted` asks whether the run is still to go on. `repeated` says that the attempt begins again, under its number. `funds` are what it may bill, None where the run
-    has no budget, and `billed_before` what it read for before it had to ask for more.
+    now. `is_wanted` asks whether the run is still to go on. `repeated` says that the attempt begins again, under its number. `funds` are
+    what it may bill, None where the run has no budget, and `billed_before` what it read for before it had to ask for more.
     """
 
     def __init__(

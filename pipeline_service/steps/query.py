@@ -20,8 +20,8 @@ class QueryExecutor:
         self._publication = publication
 
     async def run(self, attempt: Attempt, query: PlanQuery) -> None:
-        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, NoLongerWanted, what StepAccounts and what the warehouse raise. Nothing is
-        published then."""
+        """Raises StepFailed (CHECK_FAILED, STEP_TIMEOUT), MoreBytesWanted, NoLongerWanted, what StepAccounts and what the warehouse raise.
+        Nothing is published then."""
         if query.write == "view":
             async with before_publishing(attempt):
                 await self._checks.run(attempt, query.select.sql)

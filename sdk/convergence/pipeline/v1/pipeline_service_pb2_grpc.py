@@ -169,8 +169,9 @@ class PipelineServiceServicer:
 
     def CancelRun(self, request, context):
         """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-        come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
-        run that has ended changes nothing.
+        come to its end meanwhile. Each step looks a last time before it publishes; one that had begun to by then may still publish, whole, though
+        the run ends as CANCELLED. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as
+        it stands then, which may still be active: WatchRun tells of its end. Cancelling a run that has ended changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

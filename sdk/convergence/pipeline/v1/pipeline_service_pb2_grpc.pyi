@@ -72,8 +72,9 @@ class PipelineServiceStub:
     """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-    come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
-    run that has ended changes nothing.
+    come to its end meanwhile. Each step looks a last time before it publishes; one that had begun to by then may still publish, whole, though
+    the run ends as CANCELLED. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as
+    it stands then, which may still be active: WatchRun tells of its end. Cancelling a run that has ended changes nothing.
     """
     RetryRun: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.RetryRunRequest, _pipeline_service_pb2.RunTemplateResponse]
     """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
@@ -130,8 +131,9 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Lists a tenant's runs, those included that the engine no longer has. A run that was accepted a moment ago may be missing."""
     CancelRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.CancelRunRequest, _run_pb2.Run]  # type: ignore[assignment]
     """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-    come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
-    run that has ended changes nothing.
+    come to its end meanwhile. Each step looks a last time before it publishes; one that had begun to by then may still publish, whole, though
+    the run ends as CANCELLED. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as
+    it stands then, which may still be active: WatchRun tells of its end. Cancelling a run that has ended changes nothing.
     """
     RetryRun: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.RetryRunRequest, _pipeline_service_pb2.RunTemplateResponse]  # type: ignore[assignment]
     """Goes on from a run that failed or was cancelled: a new run with the original plan, parameters and date, whatever has become of the
@@ -232,8 +234,9 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_pb2.Run, _abc.Awaitable[_run_pb2.Run]]:
         """Cancels a run: its steps are told to stop, their warehouse jobs are cancelled, and it ends as CANCELLED unless it has
-        come to its end meanwhile. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as it stands then, which may still be active: WatchRun tells of its end. Cancelling a
-        run that has ended changes nothing.
+        come to its end meanwhile. Each step looks a last time before it publishes; one that had begun to by then may still publish, whole, though
+        the run ends as CANCELLED. Of a backfill the days that it started are cancelled, not those that it only joined. Answers with the run as
+        it stands then, which may still be active: WatchRun tells of its end. Cancelling a run that has ended changes nothing.
         """
 
     @_abc_1.abstractmethod
