@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -40,6 +40,21 @@ async def engine_call(timeout: timedelta = CALL_TIMEOUT) -> AsyncIterator[None]:
         if error.status in _REFUSED:
             raise DependencyRefused("The run engine refuses this service: an operator has to act") from error
         raise
+
+
+@asynccontextmanager
+async def unless_answered(status: RPCStatusCode) -> AsyncIterator[None]:
+    """Leave the block where the engine answers with this status."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is not status:
+            raise
+
+
+def unless_not_found() -> AbstractAsyncContextManager[None]:
+    """Leave the block where the engine has no such workflow, or has it no more, or it has ended."""
+    return unless_answered(RPCStatusCode.NOT_FOUND)
 
 
 async def running(client: Client, id_prefix: str, *, workflow_type: str | None = None) -> list[WorkflowExecution]:

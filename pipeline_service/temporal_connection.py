@@ -1,8 +1,6 @@
 """The connection to Temporal: waits for the cluster, and makes the namespace where it is ours to make."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +8,10 @@ import structlog
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client, TLSConfig
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCStatusCode
 
 from common.secret import Secret, read_secret_file
+from pipeline_service.temporal_calls import unless_answered, unless_not_found
 from pipeline_service.temporal_settings import TemporalSettings
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
@@ -77,19 +76,9 @@ async def _ensure_namespace(client: Client, retention: timedelta) -> None:
     describe = DescribeNamespaceRequest(namespace=client.namespace)
     register = RegisterNamespaceRequest(namespace=client.namespace)
     register.workflow_execution_retention_period.FromTimedelta(retention)
-    with _answered(RPCStatusCode.NOT_FOUND):
+    async with unless_not_found():
         await service.describe_namespace(describe, retry=True, timeout=_CALL_TIMEOUT)
         return
-    with _answered(RPCStatusCode.ALREADY_EXISTS):  # another process of ours was first
+    async with unless_answered(RPCStatusCode.ALREADY_EXISTS):  # another process of ours was first
         await service.register_namespace(register, retry=True, timeout=_CALL_TIMEOUT)
     _log.info("made the namespace", namespace=client.namespace, retention_days=retention.days)
-
-
-@contextmanager
-def _answered(status: RPCStatusCode) -> Iterator[None]:
-    """Leave the block where the cluster answers with this status."""
-    try:
-        yield
-    except RPCError as error:
-        if error.status is not status:
-            raise

@@ -35,7 +35,7 @@ from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
 from pipeline_service.state_memo import fields_of, state_in
-from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running, unless_not_found
 from pipeline_service.temporal_fairness import raw_turn_of
 from pipeline_service.temporal_history import changed_in, groups_in, input_of
 from pipeline_service.temporal_names import (
@@ -176,14 +176,10 @@ class TemporalEngine:
     async def listen(self, run: ActiveRun, listener: Listener) -> bool:
         """See RunEngine."""
         handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.engine_run_id)
-        try:
-            async with engine_call():
-                await handle.signal(LISTEN_SIGNAL, listener, rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return True
+        async with unless_not_found(), engine_call():
+            await handle.signal(LISTEN_SIGNAL, listener, rpc_timeout=CALL_TIMEOUT)
+            return True
+        return False
 
     async def earliest_alive_at(self, workflow_id: str, work_id: str, moment: datetime) -> Execution | None:
         """See RunEngine. Only where the latest execution began after `moment` are earlier ones listed, which lags by milliseconds."""
@@ -217,12 +213,8 @@ class TemporalEngine:
     async def cancel(self, run: ActiveRun) -> None:
         """See RunEngine."""
         handle = self._client.get_workflow_handle(run.workflow_id, run_id=run.engine_run_id)
-        try:
-            async with engine_call():
-                await handle.cancel(rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        async with unless_not_found(), engine_call():
+            await handle.cancel(rpc_timeout=CALL_TIMEOUT)
 
     async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
         """See RunEngine. Follows the history with one long poll: 10 ms behind, no event added, no worker needed."""
@@ -274,15 +266,11 @@ class TemporalEngine:
     async def _answer(self, workflow_id: str, engine_run_id: str = "") -> DescribeWorkflowExecutionResponse | None:
         execution = WorkflowExecution(workflow_id=workflow_id, run_id=engine_run_id)
         request = DescribeWorkflowExecutionRequest(namespace=self._client.namespace, execution=execution)
-        try:
-            async with engine_call():
-                return await self._client.workflow_service.describe_workflow_execution(
-                    request, retry=True, timeout=CALL_TIMEOUT
-                )
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+        async with unless_not_found(), engine_call():
+            return await self._client.workflow_service.describe_workflow_execution(
+                request, retry=True, timeout=CALL_TIMEOUT
+            )
+        return None
 
     async def _executions(self, workflow_id: str, condition: str = "") -> AsyncGenerator[WorkflowExecutionInfo]:
         """The executions of a workflow that the engine lists, the latest first. The listing lags behind by a moment."""

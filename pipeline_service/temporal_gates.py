@@ -2,7 +2,6 @@
 
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each, map_each
 from pipeline_service.budget_messages import DayUse
@@ -10,7 +9,7 @@ from pipeline_service.gate_messages import Asking, GateState, Knock
 from pipeline_service.gates import LastGate
 from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
-from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running, unless_not_found
 from pipeline_service.temporal_fairness import turn_of
 from pipeline_service.temporal_names import DAY_MEMO, GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, RUN_WORKFLOW, gate_id
 
@@ -38,14 +37,10 @@ class TemporalGates:
     async def tell(self, knock: Knock) -> bool:
         """See Gates."""
         gate = self._client.get_workflow_handle(gate_id(knock.tenant_id))
-        try:
-            async with engine_call():
-                await gate.signal(knock.signal, knock.account or knock.asking, rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return True
+        async with unless_not_found(), engine_call():
+            await gate.signal(knock.signal, knock.account or knock.asking, rpc_timeout=CALL_TIMEOUT)
+            return True
+        return False
 
     async def open(self, state: GateState, knock: Knock) -> None:
         """See Gates."""
@@ -88,23 +83,15 @@ class TemporalGates:
         return Asking(execution.id, execution.run_id, execution.start_time, header.pipeline_id)
 
     async def _ask_for_a_report(self, execution: WorkflowExecution) -> None:
-        try:
-            async with engine_call():
-                await self._client.get_workflow_handle(execution.id, run_id=execution.run_id).signal(
-                    REPORT_SIGNAL, rpc_timeout=CALL_TIMEOUT
-                )
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile
-                raise
+        async with unless_not_found(), engine_call():
+            await self._client.get_workflow_handle(execution.id, run_id=execution.run_id).signal(
+                REPORT_SIGNAL, rpc_timeout=CALL_TIMEOUT
+            )
 
     async def _describe(
         self, workflow_id: str, engine_run_id: str | None = None
     ) -> WorkflowExecutionDescription | None:
         handle = self._client.get_workflow_handle(workflow_id, run_id=engine_run_id)
-        try:
-            async with engine_call():
-                return await handle.describe(rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+        async with unless_not_found(), engine_call():
+            return await handle.describe(rpc_timeout=CALL_TIMEOUT)
+        return None

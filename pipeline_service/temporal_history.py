@@ -6,9 +6,8 @@ from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
-from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, unless_not_found
 from pipeline_service.temporal_names import DAYS_MEMO, STATE_MEMO
 
 
@@ -19,17 +18,11 @@ async def input_of(client: Client, workflow_id: str, engine_run_id: str) -> Payl
         execution=WorkflowExecution(workflow_id=workflow_id, run_id=engine_run_id),
         maximum_page_size=1,
     )
-    try:
-        async with engine_call():
-            page = await client.workflow_service.get_workflow_execution_history(
-                request, retry=True, timeout=CALL_TIMEOUT
-            )
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return None
-        raise
-    [payload] = page.history.events[0].workflow_execution_started_event_attributes.input.payloads
-    return payload
+    async with unless_not_found(), engine_call():
+        page = await client.workflow_service.get_workflow_execution_history(request, retry=True, timeout=CALL_TIMEOUT)
+        [payload] = page.history.events[0].workflow_execution_started_event_attributes.input.payloads
+        return payload
+    return None
 
 
 async def groups_in(client: Client, fields: Mapping[str, Payload]) -> dict[str, str]:

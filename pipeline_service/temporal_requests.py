@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
 
 from common.for_each import for_each
 from pipeline_service.engine import Started
 from pipeline_service.request_record import Opened, RequestRecord, tenant_of
-from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call, running
+from pipeline_service.temporal_calls import CALL_TIMEOUT, engine_call, running, unless_not_found
 from pipeline_service.temporal_fairness import turn_of
 from pipeline_service.temporal_names import ANSWER_MEMO, BIND_SIGNAL, REQUEST_MEMO, REQUEST_WORKFLOW
 
@@ -35,14 +34,10 @@ class TemporalRequests:
 
     async def find(self, key: str) -> RequestRecord | None:
         """See RequestLedger."""
-        try:
-            async with engine_call():
-                description = await self._client.get_workflow_handle(key).describe(rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
-        if description.status is not WorkflowExecutionStatus.RUNNING:
+        description = None
+        async with unless_not_found(), engine_call():
+            description = await self._client.get_workflow_handle(key).describe(rpc_timeout=CALL_TIMEOUT)
+        if description is None or description.status is not WorkflowExecutionStatus.RUNNING:
             return None
         request = await description.memo_value(REQUEST_MEMO, type_hint=_Request)
         answer = await description.memo_value(ANSWER_MEMO, None, type_hint=Started)
@@ -74,23 +69,15 @@ class TemporalRequests:
 
     async def bind(self, key: str, answer: Started) -> None:
         """See RequestLedger. A record that closed meanwhile needs no answer any more."""
-        try:
-            async with engine_call():
-                await self._client.get_workflow_handle(key).signal(BIND_SIGNAL, answer, rpc_timeout=CALL_TIMEOUT)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        async with unless_not_found(), engine_call():
+            await self._client.get_workflow_handle(key).signal(BIND_SIGNAL, answer, rpc_timeout=CALL_TIMEOUT)
 
     async def forget(self, key_prefix: str) -> None:
         """See RequestLedger."""
         await for_each(await running(self._client, key_prefix), self._close, at_once=_AT_ONCE)
 
     async def _close(self, record: WorkflowExecution) -> None:
-        try:
-            async with engine_call():
-                await self._client.get_workflow_handle(record.id, run_id=record.run_id).terminate(
-                    reason="the tenant is deleted", rpc_timeout=CALL_TIMEOUT
-                )
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
+        async with unless_not_found(), engine_call():
+            await self._client.get_workflow_handle(record.id, run_id=record.run_id).terminate(
+                reason="the tenant is deleted", rpc_timeout=CALL_TIMEOUT
+            )
