@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
 
+from common.decimal_text import decimal_text
 from common.errors import InvalidInput, Violation
 from common.paging import Page
 from common.rpc.times import timestamp
@@ -242,6 +243,7 @@ def _value(value: object) -> Value:
         case date():
             return Value(string_value=value.isoformat())
         case Decimal():
+            # As BigQuery writes it: the local warehouse pads NUMERIC to its scale.
             return Value(string_value=decimal_text(value))
         case Mapping():
             return Value(struct_value=_struct(value))
@@ -249,9 +251,3 @@ def _value(value: object) -> Value:
             return Value(list_value=ListValue(values=map(_value, value)))
         case _:
             return Value(string_value=str(value))
-
-
-def decimal_text(number: Decimal) -> str:
-    """A number without exponent and trailing zeros, as BigQuery writes it: the local warehouse pads NUMERIC to its scale."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,9 +1,9 @@
 """Plans on the wire: protobuf in, protobuf out, nothing else."""
 
+from common.decimal_text import decimal_text
 from common.rpc.times import timestamp
 from common.warehouse.columns import Column
 from convergence.pipeline.v1 import plan_pb2, run_pb2
-from pipeline_service.convert import decimal_text
 from pipeline_service.estimates import StepEstimate
 from pipeline_service.last_run import Difference
 from pipeline_service.plan import PlanCheck, PlanLoad, PlanStatement, PlanStep, PlanTable

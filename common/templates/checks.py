@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from common.decimal_text import decimal_text
 from common.templates.check_specs import (
     AcceptedValues,
     Check,
@@ -228,5 +229,4 @@ def _shown(value: int | Decimal | datetime) -> str:
     """A number without an exponent and needless zeros; a moment as ISO 8601 writes it."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
-    text = f"{value:f}" if isinstance(value, Decimal) else str(value)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return decimal_text(value) if isinstance(value, Decimal) else str(value)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from common.day import parse_day
+from common.decimal_text import decimal_text
 from common.templates.tables import may_read
 from common.warehouse.columns import ColumnType
 from common.warehouse.warehouse import TableRef, Value
@@ -185,6 +186,4 @@ def _depth(value: object) -> int:
 
 
 def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text if Decimal(text) else "0"
+    return decimal_text(number) if number else "0"  # whatever its sign and scale
