@@ -5,9 +5,10 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from common.warehouse.warehouse import Job, JobResult, Warehouse
+from tests.passing_on import PassingOn
 
 Moment = Literal["submitting", "submitted", "ended"]
 """Before a job is submitted; once the warehouse has it; once its end is known, and nobody has been told."""
@@ -32,11 +33,11 @@ class Fate:
     slow_until: Path | None = None
 
 
-class FatefulWarehouse:
+class FatefulWarehouse(PassingOn):
     """Passes everything on."""
 
     def __init__(self, warehouse: Warehouse, fate: Fate) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self._fate = fate
         self._seen = 0
 
@@ -45,17 +46,14 @@ class FatefulWarehouse:
         self._come_to("submitting", job.job_id)
         if self._fate.slow_part in job.job_id:
             await self._dawdle()
-        await self._warehouse.submit(job)
+        await self.warehouse.submit(job)
         self._come_to("submitted", job.job_id)
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
         """Wait for a job."""
-        result = await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+        result = await self.warehouse.wait(job_id, timeout_seconds=timeout_seconds)
         self._come_to("ended", job_id)
         return result
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
     async def _dawdle(self) -> None:
         await asyncio.sleep(self._fate.slow_seconds)

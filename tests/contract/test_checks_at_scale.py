@@ -5,20 +5,18 @@ from typing import Any
 
 from common.warehouse.warehouse import Row, RowStream, Statement, Warehouse
 from tests.contract.checked_steps import WHOLE, CheckedStep
+from tests.passing_on import PassingOn
 
 
-class Counting:
+class Counting(PassingOn):
     """A warehouse that counts the rows that are read from it."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.rows = 0
-        self._warehouse = warehouse
+        super().__init__(warehouse)
 
     async def read(self, statement: Statement, **options: Any) -> "CountedRows":
-        return CountedRows(await self._warehouse.read(statement, **options), self)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
+        return CountedRows(await self.warehouse.read(statement, **options), self)
 
 
 class CountedRows:

@@ -11,23 +11,21 @@ from common.errors import JobAborted, Terminal
 from common.warehouse.columns import Column
 from common.warehouse.effects import Effects
 from common.warehouse.warehouse import JobResult, Parameter, Statement, TableRef, TableSpec, Warehouse
+from tests.passing_on import PassingOn
 
 
-class Waiting:
+class Waiting(PassingOn):
     """A warehouse whose first waits do as they are told; everything else is the real one."""
 
     def __init__(self, warehouse: Warehouse, *waits: Any) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self._waits = list(waits)
         self.waited = asyncio.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
         self.waited.set()
         if not self._waits:
-            return await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+            return await self.warehouse.wait(job_id, timeout_seconds=timeout_seconds)
         wait = self._waits.pop(0)
         if isinstance(wait, Exception):
             raise wait

@@ -20,6 +20,7 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.statements import Record, insert_statement
 from common.warehouse.warehouse import Job, JobResult, TableRef, Warehouse
 from tests.clock import FakeClock
+from tests.passing_on import PassingOn
 from tests.waiting import until
 
 HOUR = 3600.0
@@ -31,28 +32,25 @@ KEYS = ("key_0", "key_1", "key_2")
 NewTenant = Callable[[], Awaitable[str]]
 
 
-class Watched:
+class Watched(PassingOn):
     """A warehouse that counts jobs by the tenant in their id, and fails or holds them as it is told to."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self.jobs: list[str] = []
         self.fails = False
         self.hangs = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
     async def submit(self, job: Job) -> None:
         self.jobs.append(job.job_id.partition("_last_used_")[0])
         if self.hangs:
             await asyncio.Event().wait()
-        await self._warehouse.submit(job)
+        await self.warehouse.submit(job)
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
         if self.fails:
             raise RuntimeError("not foreseen")
-        return await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+        return await self.warehouse.wait(job_id, timeout_seconds=timeout_seconds)
 
 
 @pytest.fixture

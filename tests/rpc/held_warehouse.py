@@ -1,16 +1,16 @@
 """A warehouse that holds some jobs back until a test lets them go: what waits for them lasts as long as the test wants."""
 
 import asyncio
-from typing import Any
 
 from common.warehouse.warehouse import Job, Warehouse
+from tests.passing_on import PassingOn
 
 
-class HeldWarehouse:
+class HeldWarehouse(PassingOn):
     """Holds jobs with `part` in their id, by default what steps stage; all else passes at once. Starts open."""
 
     def __init__(self, warehouse: Warehouse, part: str = "_stage_") -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self._part = part
         self._open = asyncio.Event()
         self._open.set()
@@ -34,7 +34,4 @@ class HeldWarehouse:
             self.waiting.set()
             self.arrivals.release()
             await self._open.wait()
-        await self._warehouse.submit(job)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
+        await self.warehouse.submit(job)

@@ -12,6 +12,7 @@ from common.api_keys.hashing import digest
 from common.warehouse.warehouse import JobResult, Warehouse
 from convergence.tenant.v1 import api_key_pb2 as pb2
 from tests.local_kms import emulator
+from tests.passing_on import PassingOn
 from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.key_calls import KeyCalls, new_request_id, new_tenant, seconds
 from tests.rpc.statuses import refusal_of, refused
@@ -138,22 +139,19 @@ async def test_a_rotation_that_finds_its_key_revoked_meanwhile_is_told_so(keys: 
     assert len(await keys.rows()) == 1
 
 
-class Overlooking:
+class Overlooking(PassingOn):
     """A warehouse on which a key is inserted unseen by the first revocation: on BigQuery an INSERT conflicts with no UPDATE."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self.insertion: Callable[[], Awaitable[Any]] | None = None
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
-        result = await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+        result = await self.warehouse.wait(job_id, timeout_seconds=timeout_seconds)
         if job_id.startswith("revoke_key_") and self.insertion is not None:
             insertion, self.insertion = self.insertion, None
             await insertion()
         return result
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
 
 async def test_revoking_all_leaves_no_key_that_was_made_meanwhile(

@@ -9,6 +9,7 @@ import pytest
 
 from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2 import GetTenantRequest
+from tests.passing_on import PassingOn
 from tests.rpc.fake_pipelines import fake_pipelines
 from tests.rpc.key_calls import new_tenant
 from tests.rpc.statuses import outcome_of, refused
@@ -59,17 +60,14 @@ async def test_a_watch_may_last_longer_than_a_call() -> None:
         assert not watch.done()
 
 
-class SlowWarehouse:
+class SlowWarehouse(PassingOn):
     """Answers what is read of one tenant never, and notes who stopped waiting."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self.slow = ""
         self.waiting = 0
         self.given_up = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
     async def get_dataset(self, dataset_id: str) -> Any:
         if dataset_id == self.slow:
@@ -79,7 +77,7 @@ class SlowWarehouse:
             except asyncio.CancelledError:
                 self.given_up += 1
                 raise
-        return await self._warehouse.get_dataset(dataset_id)
+        return await self.warehouse.get_dataset(dataset_id)
 
 
 async def test_a_call_stops_waiting_for_a_slow_warehouse_once_its_deadline_has_passed(

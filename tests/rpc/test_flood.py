@@ -10,6 +10,7 @@ from typing import Any
 
 from common.api_keys.key import mint
 from common.warehouse.warehouse import Dataset, Row, TableRef, Warehouse
+from tests.passing_on import PassingOn
 from tests.rpc.key_calls import KeyCalls, new_tenant
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import as_key, tenant_stack
@@ -20,25 +21,22 @@ CLOCK_SECONDS = 0.02
 """By how much two clocks may differ on what a second is."""
 
 
-class CountedWarehouse:
+class CountedWarehouse(PassingOn):
     """A warehouse that notes when keys are read and tenants are listed."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self.key_reads: list[float] = []
         self.listings: list[float] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
 
     async def list_rows(self, ref: TableRef) -> Sequence[Row]:
         if ref.table == "api_keys":
             self.key_reads.append(time.monotonic())
-        return await self._warehouse.list_rows(ref)
+        return await self.warehouse.list_rows(ref)
 
     async def list_datasets(self, *, label: str) -> Sequence[Dataset]:
         self.listings.append(time.monotonic())
-        return await self._warehouse.list_datasets(label=label)
+        return await self.warehouse.list_datasets(label=label)
 
 
 async def flood(keys: KeyCalls) -> Counter[str]:

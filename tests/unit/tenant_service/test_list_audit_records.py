@@ -20,24 +20,22 @@ from common.warehouse.statements import insert_statement
 from common.warehouse.warehouse import RowStream, TableRef, Warehouse
 from tenant_service.acts import Turn
 from tenant_service.list_audit_records import AuditRecord, ListAuditRecords
+from tests.passing_on import PassingOn
 from tests.unit.tenant_service.acts_world import ADMIN, SPEC, World, new_tenant, noting, request_id, schema_over
 
 V1_COLUMNS = tuple(column for column in SPEC.columns if column.name not in ("request_digest", "body_digest"))
 
 
-class Counting:
+class Counting(PassingOn):
     """A warehouse that counts what is read of it."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        super().__init__(warehouse)
         self.reads: list[str] = []
 
     async def read(self, statement: Any, **options: Any) -> RowStream:
         self.reads.append(statement.sql)
-        return await self._warehouse.read(statement, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
+        return await self.warehouse.read(statement, **options)
 
 
 async def listed(world: World, caller: Caller = ADMIN, **fields: Any) -> Page[AuditRecord]:
