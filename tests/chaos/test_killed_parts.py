@@ -6,7 +6,6 @@ A short seeded round for each part in CI; `make chaos ROUNDS=100 SEED=7` for mor
 import asyncio
 import contextlib
 import os
-import random
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -25,10 +24,9 @@ from local_stack.sample_catalog import PROFILES
 from local_stack.sample_data import export_table
 from local_stack.sample_export import FIRST_DAY, LAST_DAY
 from tests.chaos.patient import RECONNECT, Patient
+from tests.chaos.sizes import chance, rounds
 from tests.e2e.stack import PARTS, Up
 
-ROUNDS = int(os.environ.get("CONVERGENCE_CHAOS_ROUNDS", str(len(PARTS))))
-SEED = int(os.environ.get("CONVERGENCE_CHAOS_SEED", "1"))
 RUNS_AT_ONCE = 3
 LATEST_KILL_SECONDS = 0.8
 """A run takes about as long."""
@@ -81,20 +79,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(up, {name: f"{ports.HOST}:{port}" for name, port in assigned.items()})
 
 
-@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.parametrize("number", range(rounds(short=len(PARTS))))
 async def test_a_killed_part_loses_nothing_that_was_accepted_and_nothing_happens_twice(
     stack: Stack, number: int
 ) -> None:
-    chance = random.Random(f"{SEED}/{number}")
-    victims = [PARTS[number]] if number < len(PARTS) else chance.choices(PARTS, k=chance.randint(1, MOST_KILLS))
-    days = [FIRST_DAY + timedelta(chance.randrange((LAST_DAY - FIRST_DAY).days)) for _ in range(RUNS_AT_ONCE)]
+    luck = chance(number)
+    victims = [PARTS[number]] if number < len(PARTS) else luck.choices(PARTS, k=luck.randint(1, MOST_KILLS))
+    days = [FIRST_DAY + timedelta(luck.randrange((LAST_DAY - FIRST_DAY).days)) for _ in range(RUNS_AT_ONCE)]
     newcomer = f"newcomer_{number}"
     async with stack.patients() as (admin, tenant):
         onboarding = asyncio.create_task(admin.onboard(newcomer))
         run_ids = [await tenant.run_template(TENANT, TEMPLATE, day.isoformat()) for day in days]
         watching = [asyncio.create_task(tenant.end_of(run_id)) for run_id in run_ids]
         for victim in victims:
-            await asyncio.sleep(chance.uniform(0, LATEST_KILL_SECONDS))
+            await asyncio.sleep(luck.uniform(0, LATEST_KILL_SECONDS))
             stack.kill(victim)
 
         while (await asyncio.wait(watching, timeout=POLL_SECONDS))[1]:
