@@ -37,6 +37,7 @@ from common.warehouse.warehouse import (
     TableSpec,
 )
 
+SCOPE = "https://www.googleapis.com/auth/bigquery"
 _MOST_PATCHES = 20
 """How often a table's columns are added anew because another call changed the table in between."""
 _UNSET_TIME = datetime.fromtimestamp(0, UTC)

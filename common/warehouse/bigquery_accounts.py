@@ -18,10 +18,9 @@ from google.oauth2 import service_account
 from common.credentials.rsa_key import NotUsable, read_rsa_key
 from common.credentials.service_account import ServiceAccountKey
 from common.errors import AccessRefused, Unavailable
-from common.warehouse.bigquery import BigQueryWarehouse
+from common.warehouse.bigquery import SCOPE, BigQueryWarehouse
 from common.warehouse.warehouse import Warehouse
 
-SCOPE = "https://www.googleapis.com/auth/bigquery"
 TOKEN_SECONDS = 15.0
 """How long a token may take, repetitions included. The library repeats what a place says may pass three times, for three seconds."""
 _REQUEST_SECONDS = 5.0

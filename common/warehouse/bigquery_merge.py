@@ -45,7 +45,7 @@ class BigQueryMerge(BigQueryPublication):
         if published_rows:
             await self._merge(staged, labels, billed)
         else:
-            await self._copy(labels)
+            await self._copy(labels, "WRITE_EMPTY")
 
     async def _check_keys(self) -> int:
         """Raises Terminal. Gives the bytes that this has billed."""
@@ -90,17 +90,6 @@ class BigQueryMerge(BigQueryPublication):
             job_id=self._job.job_id,
             job_config=bigquery.QueryJobConfig.from_api_repr(config),
             job_retry=None,
-        )
-
-    async def _copy(self, labels: Mapping[str, str]) -> None:
-        disposition = {"writeDisposition": "WRITE_EMPTY", "createDisposition": "CREATE_NEVER"}
-        config = {"copy": disposition, **common_configuration(labels, self._job.timeout_seconds)}
-        await self._jobs.start(
-            self._client.copy_table,
-            self._reference(self._job.source),
-            self._reference(self._job.destination),
-            job_id=self._job.job_id,
-            job_config=bigquery.CopyJobConfig.from_api_repr(config),
         )
 
 

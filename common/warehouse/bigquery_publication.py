@@ -1,12 +1,14 @@
 """What publishing staged rows on BigQuery takes, whether they replace others or are merged into them: the rows, and a table for them."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Literal
 
 from google.cloud import bigquery
 
 from common.errors import ObjectExists, ObjectNotFound, Terminal
 from common.warehouse.bigquery_calls import BigQueryCalls
-from common.warehouse.bigquery_jobs import BigQueryJobs
+from common.warehouse.bigquery_jobs import BigQueryJobs, common_configuration
 from common.warehouse.bigquery_types import new_table, quoted, reference, spec
 from common.warehouse.columns import same_columns
 from common.warehouse.warehouse import MergeJob, ReplaceJob, TableRef, TableSpec
@@ -58,3 +60,20 @@ class BigQueryPublication:
 
     def _quoted(self, ref: TableRef) -> str:
         return quoted(ref.project or self._client.project, ref.dataset, ref.table)
+
+    async def _copy(
+        self,
+        labels: Mapping[str, str],
+        disposition: Literal["WRITE_EMPTY", "WRITE_TRUNCATE"],
+        partition: date | None = None,
+    ) -> None:
+        """Start to copy what is staged to where it is published, whole or one partition. Raises ObjectExists, Terminal."""
+        copy = {"writeDisposition": disposition, "createDisposition": "CREATE_NEVER"}
+        config = {"copy": copy, **common_configuration(labels, self._job.timeout_seconds)}
+        await self._jobs.start(
+            self._client.copy_table,
+            self._reference(self._job.source, partition),
+            self._reference(self._job.destination, partition),
+            job_id=self._job.job_id,
+            job_config=bigquery.CopyJobConfig.from_api_repr(config),
+        )

@@ -39,7 +39,7 @@ class BigQueryReplacement(BigQueryPublication):
         if partition and not rows:
             await self._empty(partition, labels)
         else:
-            await self._copy(labels)
+            await self._copy(labels, "WRITE_TRUNCATE", self._partition)
 
     async def _rows_inside(self, staged: TableSpec, partition: date) -> int:
         """Count the staged rows; BigQuery answers from metadata. Raises Terminal, reason ROWS_OUTSIDE_PARTITION, if any lies outside."""
@@ -68,17 +68,6 @@ class BigQueryReplacement(BigQueryPublication):
                 f"{outside} staged rows lie outside of the partition {partition}", reason="ROWS_OUTSIDE_PARTITION"
             )
         return int(str(counts["inside"]))
-
-    async def _copy(self, labels: Mapping[str, str]) -> None:
-        disposition = {"writeDisposition": "WRITE_TRUNCATE", "createDisposition": "CREATE_NEVER"}
-        config = {"copy": disposition, **common_configuration(labels, self._job.timeout_seconds)}
-        await self._jobs.start(
-            self._client.copy_table,
-            self._reference(self._job.source, self._partition),
-            self._reference(self._job.destination, self._partition),
-            job_id=self._job.job_id,
-            job_config=bigquery.CopyJobConfig.from_api_repr(config),
-        )
 
     async def _empty(self, partition: date, labels: Mapping[str, str]) -> None:
         query = {

@@ -7,8 +7,6 @@ from common.warehouse.settings import WarehouseSettings
 from common.warehouse.warehouse import Warehouse
 from common.warehouse.watched import Warehouses, WatchedAccounts, WatchedWarehouse
 
-_SCOPE = "https://www.googleapis.com/auth/bigquery"
-
 
 def watched(warehouse: Warehouse, settings: WarehouseSettings, telemetry: Telemetry | None) -> Warehouse:
     """The same warehouse, whose calls are told where there is somebody to tell."""
@@ -33,8 +31,9 @@ def open_accounts(settings: WarehouseSettings, telemetry: Telemetry | None = Non
         return None
     from common.warehouse.bigquery_accounts import BigQueryAccounts  # noqa: PLC0415
 
-    endpoint = f"http://{settings.bigquery_endpoint}" if settings.bigquery_endpoint else None
-    accounts = BigQueryAccounts(project=settings.project, location=settings.location, api_endpoint=endpoint)
+    accounts = BigQueryAccounts(
+        project=settings.project, location=settings.location, api_endpoint=_api_endpoint(settings)
+    )
     return accounts if telemetry is None else WatchedAccounts(accounts, Warehouses(telemetry, settings.warehouse))
 
 
@@ -42,14 +41,19 @@ def _open_bigquery(settings: WarehouseSettings) -> Warehouse:
     import google.auth  # noqa: PLC0415
     from google.auth.credentials import AnonymousCredentials  # noqa: PLC0415
 
-    from common.warehouse.bigquery import BigQueryWarehouse  # noqa: PLC0415
+    from common.warehouse.bigquery import SCOPE, BigQueryWarehouse  # noqa: PLC0415
 
-    if settings.bigquery_endpoint is None:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    endpoint = _api_endpoint(settings)
+    if endpoint is None:
+        credentials, _ = google.auth.default(scopes=[SCOPE])
         return BigQueryWarehouse(project=settings.project, location=settings.location, credentials=credentials)
     return BigQueryWarehouse(
         project=settings.project,
         location=settings.location,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-        api_endpoint=f"http://{settings.bigquery_endpoint}",
+        api_endpoint=endpoint,
     )
+
+
+def _api_endpoint(settings: WarehouseSettings) -> str | None:
+    return f"http://{settings.bigquery_endpoint}" if settings.bigquery_endpoint else None
