@@ -11,7 +11,6 @@ from pipeline_service.plan import Plan
 from pipeline_service.planning import Planner
 from pipeline_service.records import Records
 from pipeline_service.run import Run
-from pipeline_service.run_filter import RunFilter
 from pipeline_service.run_id import workflow_id_of
 
 Change = Literal["UNCHANGED", "ADDED", "CHANGED", "REMOVED"]
@@ -37,9 +36,7 @@ class LastRuns:
     async def difference(self, template: Template, plan: Plan) -> Difference | None:
         """How the template differs from its last run's; None where the tenant has never run it. `plan` is what it is now. Raises Transient,
         Unavailable."""
-        provider, domain, template_name = template.name
-        wanted = RunFilter(provider=provider, domain=domain, template_name=template_name)
-        last_run = await self._records.last_run(plan.header.tenant_id, wanted)
+        last_run = await self._records.last_run(plan.header.tenant_id, template.name)
         if last_run is None:
             return None
         if last_run.header.template_digest == template.digest:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from common.clock import Clock
 from common.errors import ObjectNotFound
 from common.paging import Place
+from common.templates.template import TemplateName
 from common.warehouse.attempts import run_once
 from common.warehouse.rows import read_rows
 from common.warehouse.statements import Record, insert_statement
@@ -151,11 +152,12 @@ class Records:
                 complete[str(row["day"])] = str(row["pipeline_logging_id"])
         return complete
 
-    async def last_run(self, tenant_id: str, wanted: RunFilter) -> Run | None:
+    async def last_run(self, tenant_id: str, template: TemplateName) -> Run | None:
         """The last of a tenant's runs of a template that is no backfill; None where there is none."""
         table = TableRef(tenant_id, RUNS)
         try:
             await self._warehouse.get_table(table)
+            wanted = RunFilter(*template)
             rows = await self._rows(runs_statement(table, wanted, None, 1, without_backfills=True))
         except ObjectNotFound:
             return None
