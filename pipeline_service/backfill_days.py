@@ -14,7 +14,7 @@ from pipeline_service.get_run import GetRun
 from pipeline_service.going_on import plan_going_on
 from pipeline_service.plan import Plan
 from pipeline_service.planning import Planner
-from pipeline_service.run import RunStatus
+from pipeline_service.run import RunHeader, RunStatus
 
 _KEPT = 8
 """Backfills whose template is kept loaded: at most 1 MB of text each."""
@@ -58,7 +58,7 @@ class BackfillDays:
         kept = await self.backfill(ref)
         header = kept.plan.header
         failed_run = kept.plan.backfill.day(date).pipeline_logging_id
-        plan = await self._going_on(header.tenant_id, failed_run) if failed_run else None
+        plan = await self._going_on(header, failed_run) if failed_run else None
         if plan is None:
             plan = await self._planner.plan(
                 kept.template,
@@ -69,21 +69,20 @@ class BackfillDays:
                 principal=header.principal,
                 today=kept.plan.today,
             )
-        whose = replace(
-            plan.header,
-            trigger_by=header.trigger_by,
-            principal=header.principal,
-            backfill_of=ref.pipeline_logging_id,
-        )
-        return self._planner.bounded(replace(plan, header=whose))
+        return replace(plan, header=replace(plan.header, backfill_of=ref.pipeline_logging_id))
 
-    async def _going_on(self, tenant_id: str, failed_run: str) -> Plan | None:
+    async def _going_on(self, backfill: RunHeader, failed_run: str) -> Plan | None:
+        """The plan of a run that goes on from this one as the backfill does; None where that is not possible."""
         try:
-            located = await self._get_run.find(tenant_id, failed_run)
+            located = await self._get_run.find(backfill.tenant_id, failed_run)
         except RunNotFound:  # ended by hand before it was recorded, and long ago
             return None
         ended = located.run.state.status in (RunStatus.FAILED, RunStatus.CANCELLED)
-        return await plan_going_on(self._engine, located.execution) if ended and located.execution else None
+        plan = await plan_going_on(self._engine, located.execution) if ended and located.execution else None
+        if plan is None:
+            return None
+        whose = replace(plan.header, trigger_by=backfill.trigger_by, principal=backfill.principal)
+        return self._planner.bounded(replace(plan, header=whose))
 
     async def _read(self, ref: BackfillRef) -> KeptBackfill:
         plan = await self._engine.backfill_plan_of(ref)
