@@ -50,6 +50,7 @@ class BackfillWorkflow:
         run_id = pipeline_logging_id_for(info.workflow_id, info.run_id)
         self._ref = BackfillRef(plan.header.tenant_id, run_id, info.workflow_id, info.run_id)
         self._places = asyncio.Semaphore(plan.backfill.max_parallel)
+        self._looking_up: asyncio.Task[Any] | None = None
         self._starting: dict[str, asyncio.Task[Any]] = {}
         self._unheard_of: set[str] = set()
         self._active: dict[str, str] = {}
@@ -101,7 +102,7 @@ class BackfillWorkflow:
         async with self._places:
             if self._day(date).status.is_terminal:
                 return
-            handle = self._starting[date] = self._start(BackfillActivities.start_day, DayTask(self._ref, date))
+            handle = self._starting[date] = self._ask(BackfillActivities.start_day, DayTask(self._ref, date))
             try:
                 self._take(await handle)
             except ActivityError as failure:
@@ -115,9 +116,9 @@ class BackfillWorkflow:
 
     async def _skip_complete(self) -> None:
         """Pass over the days that are complete. Where that cannot be known, none is run."""
-        handle = self._starting[""] = self._start(BackfillActivities.find_complete_days, self._ref)
+        looking_up = self._looking_up = self._ask(BackfillActivities.find_complete_days, self._ref)
         try:
-            found = await handle
+            found = await looking_up
             for day in self._days(DayStatus.PENDING):
                 if (run_id := found.runs.get(day.date)) is not None:
                     self._end(Day(day.date, DayStatus.SKIPPED, run_id))
@@ -126,7 +127,7 @@ class BackfillWorkflow:
                 for day in self._days(DayStatus.PENDING):
                     self._take(DayStarted(self._failed(day.date), failure_of(failure, "")[0]))
         finally:
-            del self._starting[""]
+            self._looking_up = None
 
     async def _see_closed(self) -> None:
         """Return once the last runs have closed, which tell of their end a moment before: whoever sees the backfill's end sees theirs."""
@@ -135,7 +136,7 @@ class BackfillWorkflow:
         )
         if task.days:
             with suppress(ActivityError):
-                await self._start(BackfillActivities.see_closed, task)
+                await self._ask(BackfillActivities.see_closed, task)
 
     def _take(self, started: DayStarted) -> None:
         """Take in where a day stands, unless it has ended meanwhile."""
@@ -162,12 +163,12 @@ class BackfillWorkflow:
             self._stopping = asyncio.create_task(self._stop_days())
 
     async def _stop_days(self) -> None:
-        for handle in list(self._starting.values()):
+        for handle in filter(None, (self._looking_up, *self._starting.values())):
             handle.cancel()
         for day in self._days(DayStatus.PENDING):
             if day.date not in self._starting:
                 self._end(replace(day, status=DayStatus.CANCELLED))
-        await workflow.wait_condition(lambda: not self._starting)
+        await workflow.wait_condition(lambda: not self._starting and self._looking_up is None)
         left = [day for day in self._backfill.days if not day.status.is_terminal]
         await self._refresh(BackfillActivities.stop_days, [day for day in left if not day.joined])
         for day in left:
@@ -189,12 +190,12 @@ class BackfillWorkflow:
         if not days:
             return
         try:
-            for day in await self._start(activity, DaysTask(self._ref, tuple(days))):
+            for day in await self._ask(activity, DaysTask(self._ref, tuple(days))):
                 self._take(DayStarted(day))
         except ActivityError:
             workflow.logger.exception("days of backfill %s cannot be asked after", self._ref.pipeline_logging_id)
 
-    def _start(
+    def _ask(
         self, activity: Callable[[BackfillActivities, Asked], Awaitable[Answer]], asked: Asked
     ) -> workflow.ActivityHandle[Answer]:
         return workflow.start_activity_method(
