@@ -1,6 +1,7 @@
 """The immutable plan of a run: what the engine keeps, and what its workers execute, whatever happens to the template meanwhile.
 
-Only strings, numbers and nested dataclasses of them, so that it survives the engine's JSON. It holds no secret.
+Only strings, numbers and nested dataclasses of them, so that it survives the engine's JSON. It holds no secret. Most of its classes are
+twins of those of `common.templates.resolved`, field by field: those change with the language, these lie in histories of runs that go on.
 """
 
 from dataclasses import dataclass

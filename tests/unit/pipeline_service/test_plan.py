@@ -1,6 +1,6 @@
 """What the engine keeps of a template."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -9,9 +9,16 @@ import pytest
 from temporalio.converter import DataConverter
 
 from common.errors import PlanTooLarge
-from common.templates.resolved import ResolvedStatement
+from common.templates.resolved import (
+    ResolvedCheck,
+    ResolvedLoad,
+    ResolvedQuery,
+    ResolvedStatement,
+    ResolvedStep,
+    ResolvedTable,
+)
 from common.warehouse.warehouse import Parameter, Statement, TableRef
-from pipeline_service.plan import Plan, PlanStatement
+from pipeline_service.plan import Plan, PlanCheck, PlanLoad, PlanQuery, PlanStatement, PlanStep, PlanTable
 from pipeline_service.run import CheckOutcome, RunError, RunState, RunStatus, Step, StepStatus
 from tests.unit.pipeline_service.plans import check, dq_step, plan, query_step
 
@@ -72,3 +79,17 @@ async def through_the_engine(value: T, value_type: type[T]) -> T:
     converter = DataConverter.default
     decoded: list[T] = await converter.decode(await converter.encode([value]), [value_type])
     return decoded[0]
+
+
+@pytest.mark.parametrize(
+    ("resolved", "planned"),
+    [
+        (ResolvedCheck, PlanCheck),
+        (ResolvedTable, PlanTable),
+        (ResolvedQuery, PlanQuery),
+        (ResolvedLoad, PlanLoad),
+        (ResolvedStep, PlanStep),
+    ],
+)
+def test_a_plan_leaves_out_nothing_that_is_resolved(resolved: type, planned: type) -> None:
+    assert {field.name for field in fields(planned)} == {field.name for field in fields(resolved)}
