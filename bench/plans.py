@@ -4,6 +4,7 @@ from datetime import date
 
 from common.templates.catalog import Catalog, default_configs_dir
 from common.templates.resolve import resolve
+from common.templates.template import TemplateName
 from local_stack.sample_data import export_table
 from pipeline_service.plan import Plan
 
@@ -16,7 +17,7 @@ def billing_plan(tenant_id: str, day: str) -> Plan:
     catalog.load()
     sources = {"billing_export": export_table(tenant_id)}
     resolved = resolve(
-        catalog.get(PROVIDER, DOMAIN, TEMPLATE),
+        catalog.get(TemplateName(PROVIDER, DOMAIN, TEMPLATE)),
         tenant_id=tenant_id,
         sources=sources,
         date=day,

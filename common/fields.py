@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from common.day import parse_day
 from common.errors import InvalidInput, Violation
-from common.ids import request_id_problem, tenant_id_problem
+from common.ids import PATH_NAME, TEMPLATE_NAME, request_id_problem, tenant_id_problem
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,6 +43,12 @@ class Fields:
         """Check that the whole value matches."""
         if not pattern.fullmatch(value):
             self.violation(field, f"must match {pattern.pattern}")
+
+    def template(self, provider: str, domain: str, template_name: str) -> None:
+        """Check the three parts of a template's name, all required."""
+        self.pattern("provider", provider, PATH_NAME)
+        self.pattern("domain", domain, PATH_NAME)
+        self.pattern("template_name", template_name, TEMPLATE_NAME)
 
     def text(self, field: str, value: str, *, max_characters: int) -> None:
         """Check a text for people, which may be left out."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from common.errors import InvalidInput, Violation
 from common.fields import Fields
-from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from common.templates.template import Template, TemplateName
@@ -80,9 +79,7 @@ class BackfillTemplate:
         """
         fields = Fields()
         fields.tenant_id(tenant_id)
-        fields.pattern("provider", provider, PATH_NAME)
-        fields.pattern("domain", domain, PATH_NAME)
-        fields.pattern("template_name", template_name, TEMPLATE_NAME)
+        fields.template(provider, domain, template_name)
         options.check(fields)
         fields.require_valid()
         caller.require_tenant(tenant_id)
@@ -110,7 +107,7 @@ class BackfillTemplate:
         if (answer := await self._requests.answered(key, digest)) is not None:
             return answer
         await self._tenants.require_ready(tenant_id)
-        template = self._catalog.get(*template_of)
+        template = self._catalog.get(template_of)
         plan = await self._plan(
             template,
             backfill,

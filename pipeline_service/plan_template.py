@@ -8,9 +8,9 @@ from decimal import Decimal
 
 from common.errors import TenantSuspended
 from common.fields import Fields
-from common.ids import PATH_NAME, TEMPLATE_NAME
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
+from common.templates.template import TemplateName
 from common.tenants.tenants import Tenants
 from pipeline_service.budgets import Budgets
 from pipeline_service.estimates import Cost, Estimates, StepEstimate
@@ -67,16 +67,14 @@ class PlanTemplate:
         SourceNotGranted, PlanTooLarge, Transient, Unavailable."""
         fields = Fields()
         fields.tenant_id(tenant_id)
-        fields.pattern("provider", provider, PATH_NAME)
-        fields.pattern("domain", domain, PATH_NAME)
-        fields.pattern("template_name", template_name, TEMPLATE_NAME)
+        fields.template(provider, domain, template_name)
         options.check(fields)
         fields.require_valid()
         caller.require_tenant(tenant_id)
 
         with suppress(TenantSuspended):
             await self._tenants.require_ready(tenant_id)
-        template = self._catalog.get(provider, domain, template_name)
+        template = self._catalog.get(TemplateName(provider, domain, template_name))
         plan = await self._planner.plan(
             template,
             tenant_id=tenant_id,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.fields import Fields
-from common.ids import PATH_NAME, TEMPLATE_NAME
+from common.ids import PATH_NAME
 from common.rpc.caller import Caller
 from common.templates.catalog import Catalog
 from common.templates.parameter_spec import MAX_CHARACTERS
@@ -63,9 +63,7 @@ class RunTemplate:
         """Check every field, then start or join. Raises InvalidInput and what `start` raises."""
         fields = Fields()
         fields.tenant_id(tenant_id)
-        fields.pattern("provider", provider, PATH_NAME)
-        fields.pattern("domain", domain, PATH_NAME)
-        fields.pattern("template_name", template_name, TEMPLATE_NAME)
+        fields.template(provider, domain, template_name)
         options.check(fields)
         fields.require_valid()
         return await self.start(caller, tenant_id, TemplateName(provider, domain, template_name), options)
@@ -85,7 +83,7 @@ class RunTemplate:
             return answer
         await self._tenants.require_ready(tenant_id)
         plan = await self._planner.plan(
-            self._catalog.get(*template),
+            self._catalog.get(template),
             tenant_id=tenant_id,
             date=options.date,
             parameters=options.parameters,

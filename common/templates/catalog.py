@@ -69,17 +69,17 @@ class Catalog:
             except OSError as error:
                 _log.warning("templates not reloaded", error=str(error))
 
-    def get(self, provider: str, domain: str, name: str) -> Template:
+    def get(self, name: TemplateName) -> Template:
         """The template that runs use. Raises TemplateNotFound (metadata `nearest`), TemplateInvalid (metadata `problem`)."""
-        entry = self.entry(provider, domain, name)
+        entry = self.entry(name)
         if entry.template is None:
             problems = "; ".join(map(str, entry.problems))
             raise TemplateInvalid(f"The template does not load: {problems}", metadata={"problem": problems})
         return entry.template
 
-    def entry(self, provider: str, domain: str, name: str) -> CatalogEntry:
+    def entry(self, name: TemplateName) -> CatalogEntry:
         """A file, whether or not it loads. Raises TemplateNotFound (metadata `nearest`)."""
-        return look_up(self._entries, TemplateName(provider, domain, name))
+        return look_up(self._entries, name)
 
     def list(self) -> Sequence[CatalogEntry]:
         """Every file, sorted by its names."""

@@ -11,6 +11,7 @@ import pytest
 from common.templates.catalog import Catalog
 from common.templates.resolve import resolve
 from common.templates.resolved import ResolvedQuery, ResolvedTemplate
+from common.templates.template import TemplateName
 from common.warehouse.warehouse import Statement, TableRef
 from tests.real_export import DAYS, real_rows
 from tests.unit.common.templates.duck import Duck
@@ -21,7 +22,7 @@ SUMS = ("cost", "credits", "usage_amount", "line_items")
 
 
 def resolved(shipped: Catalog, day: date = DAY) -> ResolvedTemplate:
-    template = shipped.get("gcp", "cost", "bill-sample-export-template")
+    template = shipped.get(TemplateName("gcp", "cost", "bill-sample-export-template"))
     sources = {"billing_export": TableRef("exports", "billing")}
     return resolve(template, tenant_id="acme", sources=sources, date=day.isoformat(), parameters={}, today=day)
 

@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import TemplateInvalid, TemplateNotFound
 from common.templates.catalog import Catalog, default_configs_dir
+from common.templates.template import TemplateName
 
 GOOD = """\
 description: {}
@@ -48,11 +49,11 @@ def test_reserved_and_other_folders_hold_no_templates(configs: Path) -> None:
 
 def test_an_unknown_template_is_answered_with_the_nearest_names(shipped: Catalog) -> None:
     with pytest.raises(TemplateNotFound) as caught:
-        shipped.get("gcp", "cost", "bill-sample-export")
+        shipped.get(TemplateName("gcp", "cost", "bill-sample-export"))
     assert caught.value.metadata["nearest"].startswith("gcp/cost/bill-sample-export-template")
     for name in ("../../etc/passwd", "", "x" * 10_000, "bill-sample-export-template.yml"):
         with pytest.raises(TemplateNotFound):
-            shipped.get("gcp", "cost", name)
+            shipped.get(TemplateName("gcp", "cost", name))
 
 
 def test_a_template_that_does_not_load_is_listed_and_stops_nobody(configs: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_template_that_does_not_load_is_listed_and_stops_nobody(configs: Path)
     catalog = loaded(configs)
     assert states(catalog) == {"Bad Name": "INVALID", "bad": "INVALID", "folder": "INVALID", "good": "VALID"}
     with pytest.raises(TemplateInvalid) as caught:
-        catalog.get("gcp", "cost", "bad")
+        catalog.get(TemplateName("gcp", "cost", "bad"))
     assert caught.value.metadata["problem"].startswith("gcp/cost/bad.yml:3: ")
     assert catalog.destination_tables() == {"t": None}
 
@@ -71,7 +72,7 @@ def test_a_template_that_does_not_load_is_listed_and_stops_nobody(configs: Path)
 def test_an_invalid_edit_keeps_the_last_good_version_marked_stale(configs: Path) -> None:
     write(configs, "a", GOOD.format("first", "t"))
     catalog = loaded(configs)
-    first = catalog.get("gcp", "cost", "a")
+    first = catalog.get(TemplateName("gcp", "cost", "a"))
     write(configs, "a", "description: {")
     for _ in range(2):
         catalog.load()
@@ -80,17 +81,17 @@ def test_an_invalid_edit_keeps_the_last_good_version_marked_stale(configs: Path)
         assert entry.problems[0].line == 1
     write(configs, "a", GOOD.format("second", "t"))
     catalog.load()
-    assert (states(catalog), catalog.get("gcp", "cost", "a").description) == ({"a": "VALID"}, "second")
+    assert (states(catalog), catalog.get(TemplateName("gcp", "cost", "a")).description) == ({"a": "VALID"}, "second")
 
 
 def test_an_unchanged_file_keeps_its_template_and_one_that_is_gone_leaves(configs: Path) -> None:
     write(configs, "a", GOOD.format("x", "t"))
     write(configs, "b", GOOD.format("x", "u"))
     catalog = loaded(configs)
-    kept = catalog.get("gcp", "cost", "a")
+    kept = catalog.get(TemplateName("gcp", "cost", "a"))
     (configs / "gcp" / "cost" / "b.yml").unlink()
     catalog.load()
-    assert catalog.get("gcp", "cost", "a") is kept
+    assert catalog.get(TemplateName("gcp", "cost", "a")) is kept
     assert states(catalog) == {"a": "VALID"}
 
 
@@ -109,7 +110,7 @@ async def test_changes_are_followed_until_cancelled(configs: Path) -> None:
         write(configs, "a", "description: {")
         await until(watching, lambda: states(catalog) == {"a": "STALE", "b": "VALID"})
         write(configs, "a", GOOD.format("second", "t"))
-        await until(watching, lambda: catalog.get("gcp", "cost", "a").description == "second")
+        await until(watching, lambda: catalog.get(TemplateName("gcp", "cost", "a")).description == "second")
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

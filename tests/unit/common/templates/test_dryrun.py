@@ -7,6 +7,7 @@ import pytest
 
 from common.templates.catalog import Catalog
 from common.templates.resolve import resolve
+from common.templates.template import TemplateName
 from common.warehouse.warehouse import Statement, TableRef
 from tests.unit.common.templates.duck import Duck
 from tests.unit.common.templates.every_type import TODAY
@@ -17,7 +18,12 @@ def test_a_dry_run_publishes_one_row_that_passes_its_checks(
     shipped: Catalog, duck: Duck, day: str, run_date: date | None
 ) -> None:
     template = resolve(
-        shipped.get("gcp", "example", "dryrun"), tenant_id="acme", sources={}, date=day, parameters={}, today=TODAY
+        shipped.get(TemplateName("gcp", "example", "dryrun")),
+        tenant_id="acme",
+        sources={},
+        date=day,
+        parameters={},
+        today=TODAY,
     )
     staging, checking = template.steps
     assert staging.query is not None

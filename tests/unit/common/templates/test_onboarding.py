@@ -27,7 +27,7 @@ def test_a_tenant_is_given_its_metadata_tables_all_scopes_and_its_export() -> No
 
 def test_the_dry_run_is_a_template_that_needs_no_source(shipped: Catalog) -> None:
     dry_run = load_onboarding_template(default_configs_dir()).dry_run
-    assert shipped.get(*dry_run).sources == frozenset()
+    assert shipped.get(dry_run).sources == frozenset()
 
 
 def test_only_the_tables_that_grow_with_runs_are_partitioned_and_clustered() -> None:

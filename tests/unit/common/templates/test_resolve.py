@@ -108,7 +108,7 @@ def test_an_integer_outside_of_64_bits_or_in_another_notation_is_refused(every_t
 
 
 def test_without_the_source_that_it_reads_a_template_is_refused_and_the_source_named(shipped: Catalog) -> None:
-    template = shipped.get("gcp", "cost", "bill-sample-export-template")
+    template = shipped.get(TemplateName("gcp", "cost", "bill-sample-export-template"))
     with pytest.raises(SourceNotGranted) as caught:
         resolve(template, tenant_id="acme", sources={}, date="2025-11-15", parameters={}, today=TODAY)
     assert caught.value.metadata == {"source": "billing_export"}
