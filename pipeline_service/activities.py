@@ -1,11 +1,11 @@
-"""What the engine calls: a step, and the two ends of a run's record. Heartbeats, and translates failures.
+"""What the engine calls: a step, and the two ends of a run's record. `heartbeat` says how they live and fail.
 
 Without their causes: the engine keeps the text of every cause in its history, and a vendor's may quote rows or hold a token.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -14,9 +14,10 @@ from temporalio import activity
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.failures import as_application_error, attempt_cancelled, attempt_given_up, more_bytes_wanted
+from pipeline_service.failures import as_application_error, attempt_cancelled, more_bytes_wanted
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Asking, Knock
+from pipeline_service.heartbeat import is_given_up, retried, while_alive
 from pipeline_service.price import Price
 from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
@@ -30,9 +31,6 @@ from pipeline_service.still_wanted import run_is_wanted
 from pipeline_service.temporal_names import LEAVE_SIGNAL, STEP_ACTIVITY
 
 AnyResult = TypeVar("AnyResult")
-
-_HEARTBEAT_SECONDS = 0.5
-"""How often an attempt asks whether it is cancelled: a check's query is to be cancelled within a second."""
 
 _log = structlog.get_logger(__name__)
 
@@ -109,7 +107,7 @@ class Activities:
                 except MoreBytesWanted as more:
                     raise more_bytes_wanted(attempt.result(more.wanted)) from None
                 except asyncio.CancelledError:
-                    if funds is None or others_go_on():
+                    if funds is None or is_given_up():
                         raise
                     raise attempt_cancelled(attempt.result()) from None
                 except NoLongerWanted:
@@ -132,7 +130,7 @@ class Activities:
             task.step,
             number=task.attempt or info.attempt,
             schedule_time=info.scheduled_time,
-            leaves_jobs=others_go_on,
+            leaves_jobs=is_given_up,
             price=self._price,
             is_wanted=run_is_wanted,
             repeated=repeated,
@@ -143,20 +141,20 @@ class Activities:
     @activity.defn
     async def begin_run(self, run: Run) -> None:
         """Record that a run has begun."""
-        async with while_alive(), _recorded():
+        async with retried(may_pass):
             await self._records.begin_run(run, attempt=activity.info().attempt)
 
     @activity.defn
     async def end_run(self, run: Run) -> None:
         """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
-        async with while_alive(), _recorded():
+        async with retried(may_pass):
             await self._records.end_run(run, attempt=activity.info().attempt)
         await self._drop_stages(run)
 
     @activity.defn
     async def close_run(self, run: Run, asking: Asking) -> None:
         """The same, and give the run's slot back once its end is recorded."""
-        async with while_alive(), _recorded():
+        async with retried(may_pass):
             await self._records.end_run(run, attempt=activity.info().attempt)
             dropping = asyncio.create_task(self._drop_stages(run))
             try:
@@ -174,23 +172,6 @@ class Activities:
         await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)
 
 
-def others_go_on() -> bool:
-    """Whether this attempt ends though nobody cancelled the run: its worker shuts down, or the engine gave it up. Another attempt may
-    already wait for its jobs."""
-    details = activity.cancellation_details()
-    return details is not None and not details.cancel_requested
-
-
-@asynccontextmanager
-async def _recorded() -> AsyncIterator[None]:
-    """Failures as the engine is to take them: those that may pass are repeated until they have."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - likewise
-        attempt = activity.info().attempt
-        raise as_application_error(as_run_error(error), StepResult(), repeat=may_pass(error), attempt=attempt) from None
-
-
 async def _forget(_attempt: Attempt, _error: RunError) -> None:
     """A condition, or the search for the newest row, leaves no record of its own."""
 
@@ -204,25 +185,3 @@ def _log_failure(attempt: Attempt, described: RunError) -> None:
         reason=described.reason,
         message=described.message,
     )
-
-
-@asynccontextmanager
-async def while_alive() -> AsyncIterator[None]:
-    """Tell the engine regularly that this attempt lives, which is also how it hears of a cancellation. The end of an attempt whose run
-    goes on is a failure like a passing one."""
-
-    async def beat() -> None:
-        while True:
-            # Not at once: each is a call to the engine, and what has ended by then needs none.
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if others_go_on():
-            raise attempt_given_up() from None
-        raise
-    finally:
-        beating.cancel()

@@ -5,8 +5,8 @@ None waits for a run, so that none holds a worker's place for long.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from temporalio import activity
@@ -23,17 +23,14 @@ from common.errors import (
 )
 from common.for_each import map_each
 from common.tenants.tenants import Tenants
-from pipeline_service.activities import while_alive
 from pipeline_service.backfill import Day, DayStatus
 from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.backfill_messages import BackfillRef, CompleteDays, DayStarted, DaysTask, DayTask, day_status
 from pipeline_service.engine import RunEngine
-from pipeline_service.failures import as_application_error
-from pipeline_service.gate_activities import LONGEST_PAUSE_ATTEMPT
 from pipeline_service.get_run import GetRun, Located
+from pipeline_service.heartbeat import LONGEST_PAUSE_ATTEMPT, retried
 from pipeline_service.records import Records
 from pipeline_service.step_errors import as_run_error
-from pipeline_service.step_result import StepResult
 
 _AT_ONCE = 16
 _PASSING = (Transient, Unavailable, DependencyRefused, TenantSuspended, TenantNotReady, PipelineBusy)
@@ -176,15 +173,10 @@ def _start_id(backfill: BackfillRef, date: str) -> str:
     return str(uuid.uuid5(uuid.UUID(backfill.pipeline_logging_id), date))
 
 
-@asynccontextmanager
-async def _repeated(*, most_attempts: int | None = _MOST_ATTEMPTS) -> AsyncIterator[None]:
-    """Fail so that the engine tries again, keeping no cause's text: for ever where it may pass, and otherwise up to `most_attempts`, None
-    for ever."""
-    try:
-        async with while_alive():
-            yield
-    except Exception as error:  # noqa: BLE001 - told as a failure, and logged where nobody foresaw it
-        number = activity.info().attempt
-        repeat = most_attempts is None or isinstance(error, _PASSING) or number < most_attempts
-        attempt = min(number, LONGEST_PAUSE_ATTEMPT)
-        raise as_application_error(as_run_error(error), StepResult(), repeat=repeat, attempt=attempt) from None
+def _repeated(*, most_attempts: int | None = _MOST_ATTEMPTS) -> AbstractAsyncContextManager[None]:
+    """For ever where it may pass, and otherwise up to `most_attempts`, None for ever."""
+
+    def may_repeat(error: Exception) -> bool:
+        return most_attempts is None or isinstance(error, _PASSING) or activity.info().attempt < most_attempts
+
+    return retried(may_repeat, longest_pause_attempt=LONGEST_PAUSE_ATTEMPT)

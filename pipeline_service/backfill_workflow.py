@@ -13,11 +13,11 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
+    from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE, UNTIL_RECORDED
     from pipeline_service.backfill import Backfill, Day, DayStatus
     from pipeline_service.backfill_activities import BackfillActivities
     from pipeline_service.backfill_messages import BackfillRef, DayStarted, DaysTask, DayTask, RunEnd, day_status
@@ -30,11 +30,6 @@ with workflow.unsafe.imports_passed_through():
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-
-ATTEMPT = timedelta(minutes=1)
-HEARTBEAT_TIMEOUT = timedelta(seconds=5)
-UNTIL_RECORDED = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
-UNTIL_DONE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
 
 
 @workflow.defn(name=BACKFILL_WORKFLOW)

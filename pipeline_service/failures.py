@@ -18,14 +18,16 @@ NO_FAILURES = frozenset({_LOST, _MORE_BYTES})
 """Types of errors that end an attempt though nothing has failed: the step goes on in another."""
 
 
-def as_application_error(described: RunError, result: StepResult, *, repeat: bool, attempt: int) -> ApplicationError:
+def as_application_error(
+    described: RunError, result: StepResult | None = None, *, repeat: bool, attempt: int
+) -> ApplicationError:
     """The error for the engine, which repeats the activity if it is told to: after a pause that grows with each `attempt`, and not at the
     moment at which others repeat what failed with it."""
     longest_seconds = min(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
     pause_seconds = longest_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
     return ApplicationError(
         described.message,
-        result,
+        result or StepResult(),
         type=described.reason,
         category=ApplicationErrorCategory.BENIGN,  # told of once, by us and without a trace
         non_retryable=not repeat,

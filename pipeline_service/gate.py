@@ -12,9 +12,10 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE
     from pipeline_service.budget_messages import Account, Funding, RunUse
     from pipeline_service.day_budget import DayBudget
-    from pipeline_service.gate_activities import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE, GateActivities
+    from pipeline_service.gate_activities import GateActivities
     from pipeline_service.gate_messages import Asking, GateState, WaitingRuns, Watch
     from pipeline_service.slots import Slots
     from pipeline_service.temporal_names import (

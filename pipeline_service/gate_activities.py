@@ -1,27 +1,15 @@
 """What gates, and runs that find none, ask of the world. Each is repeated until it succeeds."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager
 
 from temporalio import activity
-from temporalio.common import RetryPolicy
 
 from common.errors import DependencyRefused, TenantNotFound, TenantNotReady, TenantSuspended, Transient, Unavailable
 from common.tenants.tenants import Tenants
-from pipeline_service.activities import while_alive
-from pipeline_service.failures import as_application_error
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Asking, Knock, Limits, Seen, Watch
 from pipeline_service.gates import Gates
-from pipeline_service.step_errors import as_run_error
-from pipeline_service.step_result import StepResult
-
-ATTEMPT = timedelta(minutes=1)
-HEARTBEAT_TIMEOUT = timedelta(seconds=5)
-UNTIL_DONE = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10))
-LONGEST_PAUSE_ATTEMPT = 4
-"""The pause between two attempts grows up to here: 8 s."""
+from pipeline_service.heartbeat import LONGEST_PAUSE_ATTEMPT, retried
 
 
 class GateActivities:
@@ -63,12 +51,6 @@ class GateActivities:
         return True
 
 
-@asynccontextmanager
-async def _repeated() -> AsyncIterator[None]:
-    """Fail so that the engine tries again, and keeps no cause's text."""
-    try:
-        async with while_alive():
-            yield
-    except Exception as error:  # noqa: BLE001 - whatever it was: a gate that gave up would hold all runs of its tenant
-        attempt = min(activity.info().attempt, LONGEST_PAUSE_ATTEMPT)
-        raise as_application_error(as_run_error(error), StepResult(), repeat=True, attempt=attempt) from None
+def _repeated() -> AbstractAsyncContextManager[None]:
+    """For ever, whatever it was: a gate that gave up would hold all runs of its tenant."""
+    return retried(lambda _: True, longest_pause_attempt=LONGEST_PAUSE_ATTEMPT)

@@ -13,8 +13,9 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
+    from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE
     from pipeline_service.budget_messages import Account
-    from pipeline_service.gate_activities import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE, GateActivities
+    from pipeline_service.gate_activities import GateActivities
     from pipeline_service.gate_messages import Asking, Knock
     from pipeline_service.plan import Plan
     from pipeline_service.temporal_names import ACCOUNT_SIGNAL, ASK_SIGNAL, LEAVE_SIGNAL, gate_id

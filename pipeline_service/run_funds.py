@@ -3,19 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.budget import UNLIMITED, Budget, Wish
     from pipeline_service.budget_messages import Account, Funding, Reservation
+    from pipeline_service.gate_pass import FIRST_PAUSE, LONGEST_PAUSE
     from pipeline_service.plan import PlanBudget
     from pipeline_service.run import RunError
     from pipeline_service.step_result import StepResult, WantedBytes
-
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
-"""Before a run asks its gate again, in case that was ended by hand: after as long as it has waited already."""
 
 
 class StepOverBudget(Exception):

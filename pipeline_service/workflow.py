@@ -16,6 +16,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activities import Activities
+    from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_RECORDED
     from pipeline_service.backfill_messages import Listener, RunEnd
     from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
@@ -39,13 +40,10 @@ with workflow.unsafe.imports_passed_through():
 AnyResult = TypeVar("AnyResult")
 
 MAX_PARALLEL_STEPS = 4
-HEARTBEAT_TIMEOUT = timedelta(seconds=5)
-"""How long after its worker's death a step goes on elsewhere."""
 LOST_ATTEMPTS = 10
 """Attempts that a step may lose with their workers, beside its own. Lost ones count, so that a failure is final from `max_attempts` on."""
 BACKSTOP = timedelta(minutes=10)
 """Beyond a step's own timeout, which the activity keeps by itself and publishing is exempt from: for one that hangs."""
-_UNTIL_RECORDED = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=30))
 
 
 @workflow.defn(name=RUN_WORKFLOW)
@@ -232,9 +230,9 @@ class RunWorkflow:
         return workflow.start_activity_method(
             Activities.begin_run,
             self._run(self._state),
-            start_to_close_timeout=timedelta(minutes=1),
+            start_to_close_timeout=ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=_UNTIL_RECORDED,
+            retry_policy=UNTIL_RECORDED,
             cancellation_type=workflow.ActivityCancellationType.ABANDON,
         )
 
@@ -255,9 +253,9 @@ class RunWorkflow:
             await workflow.execute_activity_method(
                 end,
                 args=[run, self._pass.asking] if leaves else [run],
-                start_to_close_timeout=timedelta(minutes=1),
+                start_to_close_timeout=ATTEMPT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=_UNTIL_RECORDED,
+                retry_policy=UNTIL_RECORDED,
             )
         except ActivityError:
             workflow.logger.exception("the end of run %s could not be recorded", self._pipeline_logging_id)

@@ -15,10 +15,11 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from common.for_each import for_each
-from pipeline_service.activities import Activities, while_alive
+from pipeline_service.activities import Activities
 from pipeline_service.engine import Execution
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Asking, Knock
+from pipeline_service.heartbeat import while_alive
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.temporal_names import LEAVE_SIGNAL, STEP_ACTIVITY

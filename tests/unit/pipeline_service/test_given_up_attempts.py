@@ -13,7 +13,7 @@ from common.clock import SystemClock
 from common.errors import Terminal
 from common.warehouse.attempts import run_once
 from common.warehouse.warehouse import Destination, JobResult, QueryJob, Statement, TableRef, Warehouse
-from pipeline_service.activities import others_go_on, while_alive
+from pipeline_service.heartbeat import is_given_up, while_alive
 from tests.unit.pipeline_service.fake_warehouse import FakeWarehouse
 
 LONG = (
@@ -53,7 +53,7 @@ def first_attempt_at(job: QueryJob, warehouse: Warehouse) -> tuple[asyncio.Futur
                 deadline_seconds=60,
                 max_attempts=1,
                 clock=SystemClock(),
-                leaves_job=others_go_on,
+                leaves_job=is_given_up,
             )
 
     environment = ActivityEnvironment()
