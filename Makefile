@@ -71,9 +71,11 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lint: $(STAMP) ## Check format and lint (ruff)
+lint: $(STAMP) ## Check format and lint (ruff), and what describes the containers (hadolint, the compose schema)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 types: $(STAMP) ## Check types (mypy, strict)
 	$(BIN)/mypy
@@ -155,6 +157,7 @@ lock: ## Pin dependencies anew (needs uv)
 	$(LOCK) --upgrade --extra local --extra dev -o requirements/development.txt
 	$(LOCK) --constraints requirements/development.txt --extra local -o requirements/local.txt
 	$(LOCK) --constraints requirements/development.txt -o requirements/production.txt
+	$(subst pyproject.toml,--group build,$(LOCK)) --constraints requirements/development.txt -o requirements/build.txt
 
 clean: ## Remove .local/, the state of `make up`
 	@if [ -f .local/run/supervisor.pid ] && kill -0 "$$(cat .local/run/supervisor.pid)" 2>/dev/null; then \

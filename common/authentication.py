@@ -27,9 +27,9 @@ def open_usage(settings: AuthSettings, warehouse: Warehouse, clock: Clock) -> Ke
 def open_verifier(
     settings: AuthSettings, warehouse: Warehouse, directory: TenantDirectory, usage: KeyUsage, clock: Clock
 ) -> KeyVerifier:
-    """What tells who holds a key."""
+    """What tells who holds a key. Raises OSError or ValueError for a file of admin hashes that does not do."""
     return KeyVerifier(
-        admin_digests=settings.admin_key_hashes,
+        admin_digests=settings.known_admin_hashes(),
         directory=directory,
         load_keys=KeyStore(warehouse).load,
         usage=usage,

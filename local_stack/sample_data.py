@@ -15,7 +15,7 @@ from common.secret import Secret, read_secret_file
 from common.warehouse.local import LocalWarehouse
 from common.warehouse.warehouse import TableRef, TableSpec, Warehouse
 from local_stack.billing_export import COLUMNS
-from local_stack.ports import HOST
+from local_stack.hosts import add_host, checked_host
 from local_stack.sample_catalog import PROFILES, Profile
 from local_stack.sample_export import generate
 from local_stack.sample_files import write_sample_files
@@ -33,20 +33,22 @@ def export_table(tenant_id: str) -> TableRef:
 def main() -> None:
     """Load what is missing. Exit status 0 once every export is there."""
     parser = argparse.ArgumentParser(prog="python -m local_stack.sample_data", description="Load the sample exports")
+    add_host(parser, "host of the local warehouse")
     parser.add_argument("--port", type=int, required=True, help="port of the local warehouse")
     parser.add_argument("--token-file", type=Path, required=True, help="what the local warehouse asks for")
     parser.add_argument("--files-dir", type=Path, required=True, help="where files lie that templates load")
     arguments = parser.parse_args()
+    address = f"{checked_host(parser, arguments)}:{arguments.port}"
     try:
         write_sample_files(arguments.files_dir)
-        asyncio.run(load(f"{HOST}:{arguments.port}", read_secret_file(arguments.token_file)))
+        asyncio.run(load(address, read_secret_file(arguments.token_file), allow_plaintext=arguments.allow_plaintext))
     except (OSError, ValueError, WarehouseError) as error:
         sys.exit(f"sample_data: {error}")
 
 
-async def load(address: str, token: Secret) -> None:
+async def load(address: str, token: Secret, *, allow_plaintext: bool = False) -> None:
     """Load what is missing. Raises WarehouseError."""
-    warehouse = LocalWarehouse(address, token)
+    warehouse = LocalWarehouse(address, token, allow_plaintext=allow_plaintext)
     try:
         for profile in PROFILES:
             ref = export_table(profile.tenant_id)

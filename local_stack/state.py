@@ -19,6 +19,8 @@ from common.api_keys.hashing import digest
 from common.api_keys.key import is_admin_shaped, mint_admin
 from local_stack.errors import StackError
 
+ADMIN_KEY = "admin_api_key"
+
 
 def write_private(path: Path, text: str) -> None:
     """Put `text` into a file of mode 0600, atomically: a reader finds the old content or the new, never a part."""
@@ -69,7 +71,7 @@ class State:
     @property
     def admin_key_file(self) -> Path:
         """The operator's key."""
-        return self.root / "admin_api_key"
+        return self.root / ADMIN_KEY
 
     def prepare(self) -> None:
         """Make what is missing and mend modes. Raises StackError where the folder is unusable or another user's."""
@@ -81,8 +83,8 @@ class State:
                 raise StackError(f"{self.root} belongs to another user")
             self.root.chmod(0o700)
             for name in ("warehouse", "kms"):
-                _keep(self.token_file(name), secrets.token_urlsafe(32))
-            _keep(self.admin_key_file, mint_admin().reveal())
+                keep(self.token_file(name), secrets.token_urlsafe(32))
+            keep(self.admin_key_file, mint_admin().reveal())
         except OSError as error:
             raise StackError(f"cannot use {self.root}: {error}") from error
         if not is_admin_shaped(self.admin_key_file.read_text().strip()):
@@ -95,7 +97,8 @@ class State:
         return digest(self.admin_key_file.read_text().strip())
 
 
-def _keep(path: Path, text: str) -> None:
+def keep(path: Path, text: str) -> None:
+    """Put `text` into a file unless it is there; either way its mode is 0600 afterwards. Raises OSError."""
     if not path.exists():
         write_private(path, text)
     path.chmod(0o600)

@@ -56,6 +56,8 @@ from tenant_service.stored_secrets import StoredSecrets
 from tenant_service.suspend_tenant import ResumeTenant, SuspendTenant
 
 SERVICE_NAME = "convergence.tenant.v1.TenantService"
+ROUND_ROBIN = ("grpc.service_config", '{"loadBalancingConfig": [{"round_robin": {}}]}')
+"""Call the replicas behind a name in turn, not one of them alone."""
 
 
 @asynccontextmanager
@@ -86,6 +88,7 @@ def pipeline_channel(settings: TenantServiceSettings) -> RenewedChannel:
         settings.pipeline_service_address,
         tls=RenewedTls(files) if settings.pipeline_service_tls else None,
         server_name=settings.pipeline_service_tls_server_name,
+        options=[ROUND_ROBIN],
     )
 
 

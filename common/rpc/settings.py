@@ -99,9 +99,21 @@ class AuthSettings(Settings):
 
     admin_key_hashes: Annotated[CommaSeparated, AfterValidator(_sha256_digests)] = ()
     """SHA-256 digests of the admin keys, in hex; any number, so that they can be rotated without downtime."""
+    admin_key_hashes_file: Path | None = None
+    """File with such digests, `a,b,c` or one a line, accepted beside those of `admin_key_hashes`. It is read once, at start-up."""
     auth_bound_seconds: float = Field(default=30.0, ge=1, le=3600)
     """The published bound: how long a revoked key, a suspension or a grant taken back may still be honoured, in seconds."""
     auth_wait_seconds: float = Field(default=5.0, ge=0.1, le=60)
     """How long a call waits for the warehouse to tell who holds its key, in seconds."""
     last_used_interval_seconds: float = Field(default=3600.0, ge=1, le=86400)
     """How often a server writes down when keys were last used, in seconds."""
+
+    def known_admin_hashes(self) -> tuple[str, ...]:
+        """All of them. Raises OSError for a file that cannot be read, ValueError for one that holds anything else."""
+        if self.admin_key_hashes_file is None:
+            return self.admin_key_hashes
+        listed = tuple(re.split(r"[\s,]+", self.admin_key_hashes_file.read_text(encoding="utf-8").strip(" \t\r\n,")))
+        try:
+            return (*self.admin_key_hashes, *_sha256_digests(listed))
+        except ValueError as error:
+            raise ValueError(f"what {self.admin_key_hashes_file} holds {error}") from None

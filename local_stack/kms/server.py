@@ -1,4 +1,4 @@
-"""The emulator's server: gRPC on the loopback address, for callers that hold the token."""
+"""The emulator's server: gRPC on one address, for callers that hold the token."""
 
 import hmac
 from collections.abc import Callable
@@ -9,10 +9,11 @@ import grpc
 from common.secret import Secret
 from local_stack.kms.keys import Keys, KmsError
 from local_stack.kms.servicer import SERVICE, Servicer, methods
+from local_stack.ports import HOST
 
 
-async def start(keys: Keys, token: Secret, *, port: int = 0) -> tuple[grpc.aio.Server, int]:
-    """Start serving on 127.0.0.1 and give the server and its port, a free one for 0. Keep the server: it ends when it is collected.
+async def start(keys: Keys, token: Secret, *, host: str = HOST, port: int = 0) -> tuple[grpc.aio.Server, int]:
+    """Start serving on `host` and give the server and its port, a free one for 0. Keep the server: it ends when it is collected.
 
     Callers send the token as `authorization: Bearer {token}`. Raises RuntimeError when the port is taken.
     """
@@ -20,7 +21,7 @@ async def start(keys: Keys, token: Secret, *, port: int = 0) -> tuple[grpc.aio.S
     expected = f"Bearer {token.reveal()}".encode()
     handlers = {name: _handler(*method, expected) for name, method in methods(Servicer(keys)).items()}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    bound = server.add_insecure_port(f"{host}:{port}")
     await server.start()
     return server, bound
 

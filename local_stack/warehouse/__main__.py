@@ -9,6 +9,7 @@ from pathlib import Path
 from common import logs
 from common.clock import SystemClock
 from common.secret import read_secret_file
+from local_stack.hosts import add_host, checked_host
 from local_stack.warehouse.engine import Engine
 from local_stack.warehouse.server import WarehouseServer
 
@@ -16,9 +17,10 @@ STOPPING = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> int:
-    """Run the server. The first line on stdout is `listening on 127.0.0.1:PORT`."""
+    """Run the server. The first line on stdout is `listening on HOST:PORT`."""
     parser = argparse.ArgumentParser(prog="python -m local_stack.warehouse", description="Local warehouse server")
     parser.add_argument("--data-dir", type=Path, required=True, help="where the DuckDB file lies; made mode 0700")
+    add_host(parser, "address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--token-file", type=Path, required=True, help="mode 0600; callers send its content")
     parser.add_argument("--project", default="local", help="the project that three-part table names must name")
@@ -26,6 +28,7 @@ def main() -> int:
         "--load-dir", type=Path, action="append", default=[], help="a folder that files may be loaded from; any number"
     )
     arguments = parser.parse_args()
+    host = checked_host(parser, arguments)
     logs.configure(output="console")
     os.umask(0o077)
     # Blocked in every thread and waited for in this one: a handler may run late or never while DuckDB runs a statement.
@@ -37,11 +40,11 @@ def main() -> int:
     except (OSError, ValueError) as error:
         return _failed(error)
     try:
-        server = WarehouseServer(engine, token, port=arguments.port)
+        server = WarehouseServer(engine, token, host=host, port=arguments.port)
     except OSError as error:
         engine.close()
         return _failed(error)
-    print(f"listening on 127.0.0.1:{server.port}", flush=True)
+    print(f"listening on {host}:{server.port}", flush=True)
     signal.sigwait(STOPPING)
     engine.jobs.close()  # first, so that nobody waits for a job while the server drains
     server.shutdown()

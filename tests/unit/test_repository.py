@@ -56,7 +56,7 @@ def pins(lock: str) -> dict[str, str]:
     return {first.removesuffix(" \\"): rest for first, _, rest in blocks}
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, "build"])
 def test_lock_file_pins_versions_and_hashes_and_names_no_place_to_fetch_from(lock: str) -> None:
     for first, hashes in pins(lock).items():
         assert re.fullmatch(r"[a-z0-9-]+==[^\s;@]+( ; [^@]+)?", first), first
@@ -68,6 +68,7 @@ def test_lock_file_pins_versions_and_hashes_and_names_no_place_to_fetch_from(loc
 def test_lock_files_differ_in_what_they_hold_and_never_in_its_versions_and_hashes() -> None:
     production, local, development = map(pins, LOCKS)
     assert production.items() < local.items() < development.items()
+    assert pins("build").items() < development.items()
 
 
 def test_production_lock_has_no_engine_server_emulator_or_display() -> None:

@@ -1,5 +1,7 @@
 """The settings of authentication, as they are read from the environment."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -28,6 +30,28 @@ def test_what_is_no_digest_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ValidationError) as refused:
         settings(monkeypatch, admin_key_hashes=text)
     assert text not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", [f"{OLD}\n{NEW}\n", f"{OLD}, {NEW}", f"\n{OLD},\r\n{NEW},\n"])
+def test_digests_in_a_file_are_accepted_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    other = digest("another key")
+    (tmp_path / "hashes").write_text(text)
+    told = settings(monkeypatch, admin_key_hashes=other, admin_key_hashes_file=str(tmp_path / "hashes"))
+    assert told.known_admin_hashes() == (other, OLD, NEW)
+
+
+@pytest.mark.parametrize("text", ["", A_KEY, OLD[:-1], f"{OLD};{NEW}"])
+def test_file_that_holds_anything_else_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "hashes"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="must be SHA-256 digests") as refused:
+        settings(monkeypatch, admin_key_hashes_file=str(path)).known_admin_hashes()
+    assert str(path) in str(refused.value)
+    assert not text or text not in str(refused.value)
 
 
 @pytest.mark.parametrize(
