@@ -18,7 +18,7 @@ from bench.stack import Stack, Tenant
 from convergence.pipeline.v1.pipeline_service_pb2 import GetRunRequest
 from convergence.pipeline.v1.run_pb2 import Run as RunMessage
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import Asking, Limits
+from pipeline_service.gate_messages import Limits, SlotRequest
 from pipeline_service.run import CheckOutcome, Run
 from pipeline_service.run_id import workflow_id_for
 from pipeline_service.step_result import Billed, NewestRow, StepResult, StepTask
@@ -88,7 +88,7 @@ class _IdleActivities:
         """Record nothing."""
 
     @activity.defn
-    async def close_run(self, run: Run, asking: Asking) -> None:
+    async def close_run(self, run: Run, asking: SlotRequest) -> None:
         """Record nothing, and give the slot back."""
         await self._temporal.get_workflow_handle(gate_id(run.header.tenant_id)).signal(LEAVE_SIGNAL, asking)
 

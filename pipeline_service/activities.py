@@ -16,7 +16,7 @@ from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
 from pipeline_service.failures import as_application_error, attempt_cancelled, more_bytes_wanted
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import Asking, Knock
+from pipeline_service.gate_messages import GateSignal, SlotRequest
 from pipeline_service.heartbeat import is_given_up, retried, while_alive
 from pipeline_service.price import Price
 from pipeline_service.records import Records
@@ -152,13 +152,13 @@ class Activities:
         await self._drop_stages(run)
 
     @activity.defn
-    async def close_run(self, run: Run, asking: Asking) -> None:
+    async def close_run(self, run: Run, asking: SlotRequest) -> None:
         """The same, and give the run's slot back once its end is recorded."""
         async with retried(may_pass):
             await self._records.end_run(run, attempt=activity.info().attempt)
             dropping = asyncio.create_task(self._drop_stages(run))
             try:
-                await self._door.tell(Knock(run.header.tenant_id, LEAVE_SIGNAL, asking))
+                await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
                 await dropping
             finally:
                 dropping.cancel()

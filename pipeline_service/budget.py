@@ -9,7 +9,7 @@ UNLIMITED = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReservationRequest:
     """A reservation of `least` bytes that is asked for under a key. With `takes_all`, for a statement of which nobody knows what it will
     bill, it is of all that is left, up to `most`, once nobody else has anything reserved."""
 
@@ -36,7 +36,7 @@ class Budget:
         self.limit = limit
         self.used = used
         self.held: dict[str, int] = {}
-        self.waiting: list[Wish] = []
+        self.waiting: list[ReservationRequest] = []
 
     @property
     def unused(self) -> int:
@@ -48,7 +48,7 @@ class Budget:
         """Bytes that nobody has billed or reserved."""
         return max(0, self.unused - sum(self.held.values()))
 
-    def want(self, wish: Wish) -> None:
+    def want(self, wish: ReservationRequest) -> None:
         """Take in a wish. One that is known changes nothing."""
         if wish.key not in self.held and all(wish.key != other.key for other in self.waiting):
             self.waiting.append(wish)

@@ -8,7 +8,7 @@ from pipeline_service.budget import UNLIMITED
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Bytes that a run wants to reserve under a key of its own, or `holds`: then it is just these. See budget.Wish."""
+    """Bytes that a run wants to reserve under a key of its own, or `holds`: then it is just these. See budget.ReservationRequest."""
 
     key: str
     bytes: int
@@ -18,7 +18,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class UsageReport:
     """All that a run has to say of the bytes that it bills: `used` of them were settled on `day` (UTC, YYYY-MM-DD), and `reservations` are
     those that are not settled yet. It stands in place of every account with a smaller `version`."""
 

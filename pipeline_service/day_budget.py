@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 
-from pipeline_service.budget import UNLIMITED, Budget, Wish
-from pipeline_service.budget_messages import Account, DayUse, Funding, Reservation, RunUse
+from pipeline_service.budget import UNLIMITED, Budget, ReservationRequest
+from pipeline_service.budget_messages import DayUse, Funding, Reservation, RunUse, UsageReport
 
 
 class DayBudget:
@@ -49,7 +49,7 @@ class DayBudget:
         self._budget.used = 0
         self._runs = {run_id: replace(run, used=0) for run_id, run in self._runs.items()}
 
-    def tell(self, account: Account) -> None:
+    def tell(self, account: UsageReport) -> None:
         """Take in what a run says. What it does not mention any more is settled, or not wanted."""
         self.begin(date.fromisoformat(account.day))
         run = self._runs.get(account.engine_run_id)
@@ -121,7 +121,7 @@ class DayBudget:
             if reservation.holds:
                 self._budget.hold(key, reservation.bytes)
             else:
-                self._budget.want(Wish(key, reservation.bytes, reservation.takes_all, reservation.most))
+                self._budget.want(ReservationRequest(key, reservation.bytes, reservation.takes_all, reservation.most))
 
 
 def _key(engine_run_id: str, key: str) -> str:

@@ -50,7 +50,8 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A tenant's runs that wait for a slot: the workflows of the first 1,000, the next one first, and the number of all."""
+    """A tenant's runs that wait for a slot: the workflows of the first 1,000, the next one first, and the number of all. What their gate
+    shows of them is WaitingRuns."""
 
     first: tuple[str, ...] = ()
     length: int = 0

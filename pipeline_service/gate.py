@@ -13,10 +13,10 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE
-    from pipeline_service.budget_messages import Account, Funding, RunUse
+    from pipeline_service.budget_messages import Funding, RunUse, UsageReport
     from pipeline_service.day_budget import DayBudget
     from pipeline_service.gate_activities import GateActivities
-    from pipeline_service.gate_messages import Asking, GateState, WaitingRuns, Watch
+    from pipeline_service.gate_messages import GateState, SlotRequest, StandingQuery, WaitingRuns
     from pipeline_service.slots import Slots
     from pipeline_service.temporal_names import (
         ACCOUNT_SIGNAL,
@@ -83,19 +83,19 @@ class TenantGate:
                     return
 
     @workflow.signal(name=ASK_SIGNAL)
-    def ask(self, asking: Asking) -> None:
+    def ask(self, asking: SlotRequest) -> None:
         """A run wants a slot, or says that it has one. Who asks for it may have a clock that is ahead."""
         self._slots.enter(replace(asking, create_time=min(asking.create_time, workflow.now())))
         self._has_news = True
 
     @workflow.signal(name=LEAVE_SIGNAL)
-    def leave(self, asking: Asking) -> None:
+    def leave(self, asking: SlotRequest) -> None:
         """A run wants its slot, or its place, no more."""
         self._forget(asking.engine_run_id)
         self._has_news = True
 
     @workflow.signal(name=ACCOUNT_SIGNAL)
-    def account(self, account: Account) -> None:
+    def account(self, account: UsageReport) -> None:
         """A run tells what it has billed, what it has reserved and what it wants to reserve."""
         self._day.tell(account)
         self._has_news = True
@@ -148,7 +148,7 @@ class TenantGate:
             handle = workflow.get_external_workflow_handle(run.workflow_id, run_id=run.engine_run_id)
             await handle.signal(FUNDING_SIGNAL, funding)
 
-    async def _grant(self, asking: Asking) -> None:
+    async def _grant(self, asking: SlotRequest) -> None:
         """Tell a run that it holds a slot. One that has ended gives it back."""
         run = workflow.get_external_workflow_handle(asking.workflow_id, run_id=asking.engine_run_id)
         try:
@@ -167,7 +167,7 @@ class TenantGate:
         """See how the tenant stands, and whether the holders still run."""
         seen = await workflow.execute_activity_method(
             GateActivities.look,
-            Watch(self._tenant_id, self._slots.holders),
+            StandingQuery(self._tenant_id, self._slots.holders),
             start_to_close_timeout=ATTEMPT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=UNTIL_DONE,

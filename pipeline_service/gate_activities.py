@@ -7,7 +7,7 @@ from temporalio import activity
 from common.errors import DependencyRefused, TenantNotFound, TenantNotReady, TenantSuspended, Transient, Unavailable
 from common.tenants.tenants import Tenants
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import Asking, Knock, Limits, Seen, Watch
+from pipeline_service.gate_messages import GateSignal, Limits, SlotRequest, Standing, StandingQuery
 from pipeline_service.gates import Gates
 from pipeline_service.heartbeat import LONGEST_PAUSE_ATTEMPT, retried
 
@@ -22,20 +22,20 @@ class GateActivities:
         self._limits = limits
 
     @activity.defn
-    async def open_gate(self, knock: Knock) -> None:
+    async def open_gate(self, knock: GateSignal) -> None:
         """Tell a gate what it was not there to hear, and open it where there is still none."""
         async with _repeated():
             await self._door.open(knock)
 
     @activity.defn
-    async def look(self, watch: Watch) -> Seen:
+    async def look(self, watch: StandingQuery) -> Standing:
         """How the tenant stands now. A holder is gone only where the engine says so."""
         async with _repeated():
             gone = await self._gates.gone(watch.holders)
-            return Seen(await self._may_start(watch.tenant_id), gone, self._limits)
+            return Standing(await self._may_start(watch.tenant_id), gone, self._limits)
 
     @activity.defn
-    async def survey_runs(self, tenant_id: str) -> tuple[Asking, ...]:
+    async def survey_runs(self, tenant_id: str) -> tuple[SlotRequest, ...]:
         """Every run of the tenant, each of which is asked to say what it holds."""
         async with _repeated():
             return await self._gates.survey(tenant_id)

@@ -1,6 +1,6 @@
 """How word of a run comes to its tenant's gate from outside of workflows: to the one that is there, or to one that is opened for it."""
 
-from pipeline_service.gate_messages import GateState, Knock, Limits
+from pipeline_service.gate_messages import GateSignal, GateState, Limits
 from pipeline_service.gates import Gates
 
 
@@ -12,12 +12,12 @@ class GateDoor:
         self._gates = gates
         self._limits = limits
 
-    async def tell(self, knock: Knock) -> None:
+    async def tell(self, knock: GateSignal) -> None:
         """Deliver a message. Saying it again changes nothing. Raises Unavailable when the engine is away."""
         if not await self._gates.tell(knock):
             await self.open(knock)
 
-    async def open(self, knock: Knock) -> None:
+    async def open(self, knock: GateSignal) -> None:
         """Deliver a message to a gate that was not there a moment ago, and open it where there is still none. Raises Unavailable."""
         last = await self._gates.last(knock.tenant_id)
         await self._gates.open(GateState(knock.tenant_id, self._limits, last.was_broken, day=last.day), knock)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline_service.budget_messages import Account, DayUse
+from pipeline_service.budget_messages import DayUse, UsageReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class SlotRequest:
     """A run that asks for a slot, or `holds` one. `max_active_runs` is its template's own limit, None where that names none."""
 
     workflow_id: str
@@ -36,33 +36,33 @@ class GateState:
     tenant_id: str
     limits: Limits
     follows_a_break: bool = False
-    holders: tuple[Asking, ...] = ()
-    waiting: tuple[Asking, ...] = ()
+    holders: tuple[SlotRequest, ...] = ()
+    waiting: tuple[SlotRequest, ...] = ()
     unconfirmed: tuple[str, ...] = ()
     idle_seconds: float = 600.0
     day: DayUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class GateSignal:
     """A message for a gate that is not there: the signal, and the run that sends it, or its account where it is about bytes."""
 
     tenant_id: str
     signal: str
-    asking: Asking
-    account: Account | None = None
+    asking: SlotRequest
+    account: UsageReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class StandingQuery:
     """Of which tenant a gate wants to know how it stands, and which runs hold its slots."""
 
     tenant_id: str
-    holders: tuple[Asking, ...]
+    holders: tuple[SlotRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Standing:
     """How a tenant stands: may its waiting runs start, which holders run no more (their engine run ids), and the limits as now set."""
 
     may_start: bool
@@ -72,7 +72,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class WaitingRuns:
-    """A gate's queue as it shows it: the last parts of the workflow ids of the first runs, in order, and the number of all."""
+    """A gate's queue as its memo has it: the last parts of the workflow ids of the first runs, in order, and the number of all. With whole
+    ids it is the run engine's Queue."""
 
     first: tuple[str, ...] = ()
     length: int = 0

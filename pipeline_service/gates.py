@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline_service.budget_messages import DayUse
-from pipeline_service.gate_messages import Asking, GateState, Knock
+from pipeline_service.gate_messages import GateSignal, GateState, SlotRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,18 @@ class Gates(Protocol):
         """What the tenant's last gate shows, whether or not it is still there."""
         ...
 
-    async def tell(self, knock: Knock) -> bool:
+    async def tell(self, knock: GateSignal) -> bool:
         """Deliver a message to the tenant's gate: False where there is none."""
         ...
 
-    async def open(self, state: GateState, knock: Knock) -> None:
+    async def open(self, state: GateState, knock: GateSignal) -> None:
         """Deliver a message to the tenant's gate, opening it with `state` where there is none."""
         ...
 
-    async def gone(self, holders: tuple[Asking, ...]) -> tuple[str, ...]:
+    async def gone(self, holders: tuple[SlotRequest, ...]) -> tuple[str, ...]:
         """Which of these runs the engine has as ended, or no more: their engine run ids, in order."""
         ...
 
-    async def survey(self, tenant_id: str) -> tuple[Asking, ...]:
+    async def survey(self, tenant_id: str) -> tuple[SlotRequest, ...]:
         """The tenant's runs that the engine lists, each of them asked to report to the gate."""
         ...

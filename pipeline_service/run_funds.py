@@ -7,11 +7,11 @@ from contextlib import suppress
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from pipeline_service.budget import UNLIMITED, Budget, Wish
-    from pipeline_service.budget_messages import Account, Funding, Reservation
-    from pipeline_service.gate_pass import FIRST_PAUSE, LONGEST_PAUSE
+    from pipeline_service.budget import UNLIMITED, Budget, ReservationRequest
+    from pipeline_service.budget_messages import Funding, Reservation, UsageReport
     from pipeline_service.plan import PlanBudget
     from pipeline_service.run import RunError
+    from pipeline_service.run_slot import FIRST_PAUSE, LONGEST_PAUSE
     from pipeline_service.step_result import StepResult, WantedBytes
 
 
@@ -27,7 +27,7 @@ class StepOverBudget(Exception):
 class RunFunds:
     """What the run's steps have reserved and billed. `tell` sends an account to the gate, one after the other."""
 
-    def __init__(self, budget: PlanBudget, tell: Callable[[Account], Awaitable[None]]) -> None:
+    def __init__(self, budget: PlanBudget, tell: Callable[[UsageReport], Awaitable[None]]) -> None:
         self._own = Budget(UNLIMITED if budget.max_bytes is None else budget.max_bytes)
         self._asks_gate = budget.of_day
         self._tell = tell
@@ -55,7 +55,7 @@ class RunFunds:
         key = f"{step_id} wants {' '.join(sorted(wanted))} {self._wishes}"
         least, takes_all = sum(one.least for one in wanted.values()), any(one.is_open for one in wanted.values())
         try:
-            granted = await self._from_own(Wish(key, least, takes_all))
+            granted = await self._from_own(ReservationRequest(key, least, takes_all))
             if self._asks_gate:
                 granted = await self._from_day(Reservation(key, least, takes_all, most=granted))
             shares = _shared(wanted, granted)
@@ -100,7 +100,7 @@ class RunFunds:
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(self._telling)
 
-    async def _from_own(self, wish: Wish) -> int:
+    async def _from_own(self, wish: ReservationRequest) -> int:
         self._own.want(wish)
         self._decide()
         await workflow.wait_condition(lambda: wish.key in self._decided)
@@ -148,11 +148,11 @@ class RunFunds:
             await self._tell(self._account())
             self._told_version = version
 
-    def _account(self) -> Account:
+    def _account(self) -> UsageReport:
         info = workflow.info()
         held = [Reservation(key, held, holds=True) for key, held in self._held_of_day.items()]
         day = self._day or workflow.now().date().isoformat()
-        return Account(
+        return UsageReport(
             info.workflow_id, info.run_id, self._version, day, self._used_on_day, (*held, *self._asked.values())
         )
 

@@ -4,7 +4,7 @@ from bisect import insort
 from collections import Counter
 from datetime import datetime
 
-from pipeline_service.gate_messages import Asking, Limits
+from pipeline_service.gate_messages import Limits, SlotRequest
 
 MAX_WAITING = 5000
 """Runs that a queue takes; those beyond ask again by themselves, and have the place that their age gives them once there is room."""
@@ -17,8 +17,8 @@ class Slots:
         self,
         limits: Limits,
         *,
-        holders: tuple[Asking, ...] = (),
-        waiting: tuple[Asking, ...] = (),
+        holders: tuple[SlotRequest, ...] = (),
+        waiting: tuple[SlotRequest, ...] = (),
         unconfirmed: tuple[str, ...] = (),
     ) -> None:
         self.limits = limits
@@ -27,12 +27,12 @@ class Slots:
         self._unconfirmed = set(unconfirmed)
 
     @property
-    def holders(self) -> tuple[Asking, ...]:
+    def holders(self) -> tuple[SlotRequest, ...]:
         """The runs that hold a slot, or are taken to."""
         return tuple(self._holders.values())
 
     @property
-    def waiting(self) -> tuple[Asking, ...]:
+    def waiting(self) -> tuple[SlotRequest, ...]:
         """The runs that wait, the next first."""
         return tuple(self._waiting)
 
@@ -41,13 +41,13 @@ class Slots:
         """Holders that have not said so themselves."""
         return tuple(sorted(self._unconfirmed))
 
-    def presume(self, asking: Asking) -> None:
+    def presume(self, asking: SlotRequest) -> None:
         """Take a run for a holder until it says what it is, or is found to have ended."""
         if asking.engine_run_id not in self._holders and not self._is_waiting(asking.engine_run_id):
             self._holders[asking.engine_run_id] = asking
             self._unconfirmed.add(asking.engine_run_id)
 
-    def enter(self, asking: Asking) -> None:
+    def enter(self, asking: SlotRequest) -> None:
         """Take in what a run says: that it waits, or that it holds. Saying it again changes nothing; a run that says that it waits while it
         has just been given a slot keeps that."""
         run_id = asking.engine_run_id
@@ -60,7 +60,7 @@ class Slots:
             if len(self._waiting) < MAX_WAITING:
                 insort(self._waiting, asking, key=_age)
 
-    def hold(self, asking: Asking) -> None:
+    def hold(self, asking: SlotRequest) -> None:
         """Give a run a slot."""
         self.leave(asking.engine_run_id)
         self._holders[asking.engine_run_id] = asking
@@ -71,12 +71,12 @@ class Slots:
         if self._holders.pop(engine_run_id, None) is None:
             self._waiting = [asking for asking in self._waiting if asking.engine_run_id != engine_run_id]
 
-    def next(self) -> list[Asking]:
+    def next(self) -> list[SlotRequest]:
         """The waiting runs for which there are slots."""
         free = self.limits.per_tenant - len(self._holders)
         active = Counter(holder.pipeline_id for holder in self._holders.values())
         limits = self._limits_of_holders()
-        found: list[Asking] = []
+        found: list[SlotRequest] = []
         for asking in self._waiting:
             if len(found) >= free:
                 break
@@ -101,5 +101,5 @@ class Slots:
         return any(asking.engine_run_id == engine_run_id for asking in self._waiting)
 
 
-def _age(asking: Asking) -> tuple[datetime, str]:
+def _age(asking: SlotRequest) -> tuple[datetime, str]:
     return asking.create_time, asking.engine_run_id

@@ -30,7 +30,7 @@ from pipeline_service.backfill_messages import BackfillRef, Listener
 from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import ActiveRun, Execution, Queue, Started
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import Asking, Knock, WaitingRuns
+from pipeline_service.gate_messages import GateSignal, SlotRequest, WaitingRuns
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunError, RunHeader, RunState, cut_off
 from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
@@ -102,10 +102,10 @@ class TemporalEngine:
                 return await self._start_after(joined, plan, start_id)
             state = joined.run.state if joined is not None else state
         elif self._door is not None and isinstance(plan, Plan):
-            asking = Asking(
+            asking = SlotRequest(
                 workflow_id, response.run_id, datetime.now(UTC), plan.header.pipeline_id, plan.max_active_runs
             )
-            self._ask_for(self._door, Knock(plan.header.tenant_id, ASK_SIGNAL, asking))
+            self._ask_for(self._door, GateSignal(plan.header.tenant_id, ASK_SIGNAL, asking))
         return Started(
             pipeline_logging_id_for(workflow_id, response.run_id),
             plan.header.pipeline_id,
@@ -117,7 +117,7 @@ class TemporalEngine:
         """What else a workflow is started with: nothing."""
         return {}
 
-    def _ask_for(self, door: GateDoor, knock: Knock) -> None:
+    def _ask_for(self, door: GateDoor, knock: GateSignal) -> None:
         """Have a run's slot asked for while its caller is answered and its first task is on its way. What fails the run asks again."""
 
         async def ask() -> None:

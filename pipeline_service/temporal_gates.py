@@ -5,7 +5,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from common.for_each import for_each, map_each
 from pipeline_service.budget_messages import DayUse
-from pipeline_service.gate_messages import Asking, GateState, Knock
+from pipeline_service.gate_messages import GateSignal, GateState, SlotRequest
 from pipeline_service.gates import LastGate
 from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
@@ -34,7 +34,7 @@ class TemporalGates:
         day = await decode(self._client, shown, DayUse) if shown is not None else None
         return LastGate(described.status not in _UNBROKEN, day)
 
-    async def tell(self, knock: Knock) -> bool:
+    async def tell(self, knock: GateSignal) -> bool:
         """See Gates."""
         gate = self._client.get_workflow_handle(gate_id(knock.tenant_id))
         async with unless_not_found(), engine_call():
@@ -42,7 +42,7 @@ class TemporalGates:
             return True
         return False
 
-    async def open(self, state: GateState, knock: Knock) -> None:
+    async def open(self, state: GateState, knock: GateSignal) -> None:
         """See Gates."""
         async with engine_call():
             await self._client.start_workflow(
@@ -60,7 +60,7 @@ class TemporalGates:
                 rpc_timeout=CALL_TIMEOUT,
             )
 
-    async def gone(self, holders: tuple[Asking, ...]) -> tuple[str, ...]:
+    async def gone(self, holders: tuple[SlotRequest, ...]) -> tuple[str, ...]:
         """See Gates."""
         described = await map_each(
             holders, lambda holder: self._describe(holder.workflow_id, holder.engine_run_id), at_once=_AT_ONCE
@@ -72,15 +72,15 @@ class TemporalGates:
         ]
         return tuple(sorted(gone))
 
-    async def survey(self, tenant_id: str) -> tuple[Asking, ...]:
+    async def survey(self, tenant_id: str) -> tuple[SlotRequest, ...]:
         """See Gates."""
         listed = await running(self._client, workflow_id_prefix(tenant_id), workflow_type=RUN_WORKFLOW)
         await for_each(listed, self._ask_for_a_report, at_once=_AT_ONCE)
         return tuple([await self._as_listed(execution) for execution in listed])
 
-    async def _as_listed(self, execution: WorkflowExecution) -> Asking:
+    async def _as_listed(self, execution: WorkflowExecution) -> SlotRequest:
         header = await decode(self._client, execution.raw_info.memo.fields[HEADER_MEMO], RunHeader)
-        return Asking(execution.id, execution.run_id, execution.start_time, header.pipeline_id)
+        return SlotRequest(execution.id, execution.run_id, execution.start_time, header.pipeline_id)
 
     async def _ask_for_a_report(self, execution: WorkflowExecution) -> None:
         async with unless_not_found(), engine_call():

@@ -21,12 +21,12 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
     from pipeline_service.funded_step import AnyOutcome, FundedStep
-    from pipeline_service.gate_pass import GatePass
     from pipeline_service.listeners import Listeners
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
     from pipeline_service.run_funds import RunFunds, StepOverBudget
     from pipeline_service.run_id import pipeline_logging_id_for
+    from pipeline_service.run_slot import RunSlot
     from pipeline_service.step_result import RunRef, StepResult, StepTask
     from pipeline_service.temporal_names import (
         FUNDING_SIGNAL,
@@ -64,19 +64,19 @@ class RunWorkflow:
         self._is_closing = False
         self._is_showing = False
         self._showing: asyncio.Task[None] | None = None
-        self._pass = GatePass(plan)
+        self._run_slot = RunSlot(plan)
         self._listeners = Listeners()
-        self._funds = RunFunds(plan.budget, self._pass.tell_account) if plan.budget else None
+        self._funds = RunFunds(plan.budget, self._run_slot.tell_account) if plan.budget else None
 
     @workflow.signal(name=GRANT_SIGNAL)
     def grant(self) -> None:
         """The tenant's gate has given the run a slot."""
-        self._pass.grant()
+        self._run_slot.grant()
 
     @workflow.signal(name=REPORT_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def report(self) -> None:
         """A gate wants to know what the run holds."""
-        await self._pass.report()
+        await self._run_slot.report()
         if self._funds is not None:
             await self._funds.report()
 
@@ -98,7 +98,7 @@ class RunWorkflow:
         begun = asyncio.create_task(self._begin()) if self._is_spoken_for else self._record_begin()
         try:
             if self._is_spoken_for or workflow.patched("gate"):
-                await self._pass.enter(is_spoken_for=self._is_spoken_for)
+                await self._run_slot.enter(is_spoken_for=self._is_spoken_for)
             # All of them, also where one is cut off: none may go on once the run's end is recorded.
             async with asyncio.timeout(plan.timeout_seconds):
                 for outcome in await asyncio.gather(*map(self._execute, plan.steps), return_exceptions=True):
@@ -119,14 +119,14 @@ class RunWorkflow:
         if self._status(step.step_id).is_terminal:  # done by the run that this one goes on from
             return
         await workflow.wait_condition(lambda: all(self._status(name).is_terminal for name in step.depends_on))
-        if any(self._holds_up(name) for name in step.depends_on):
+        if any(self._blocks_dependents(name) for name in step.depends_on):
             self._set(step, status=StepStatus.SKIPPED)
             return
         async with self._slots:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
             newest_source_row_time = None
             try:
-                if step.when is not None and not await self._holds(step):
+                if step.when is not None and not await self._condition_is_true(step):
                     self._set(step, status=StepStatus.SKIPPED, end_time=workflow.now())
                     return
                 if step.query is not None and step.query.newest_source_row is not None:
@@ -157,7 +157,7 @@ class RunWorkflow:
             newest_source_row_time=newest_source_row_time,
         )
 
-    async def _holds(self, step: PlanStep) -> bool:
+    async def _condition_is_true(self, step: PlanStep) -> bool:
         if self._has_budget():
             return (await self._funded(Activities.decide_funded_step, step)).holds
         return await self._attempted(Activities.decide_step, step)
@@ -217,12 +217,12 @@ class RunWorkflow:
         has_left = await self._record(begun, ended)
         if self._funds is not None:
             await self._funds.close()
-        await self._pass.leave(is_spoken_for=has_left)
+        await self._run_slot.leave(is_spoken_for=has_left)
         await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
 
     async def _begin(self) -> None:
         """Record that the run has begun: beside its first step, or once it is known to wait for that."""
-        await workflow.wait_condition(lambda: self._pass.is_known or self._is_closing)
+        await workflow.wait_condition(lambda: self._run_slot.is_known or self._is_closing)
         if not self._is_closing:
             await self._record_begin()
 
@@ -252,7 +252,7 @@ class RunWorkflow:
         try:
             await workflow.execute_activity_method(
                 end,
-                args=[run, self._pass.asking] if leaves else [run],
+                args=[run, self._run_slot.asking] if leaves else [run],
                 start_to_close_timeout=ATTEMPT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=UNTIL_RECORDED,
@@ -270,7 +270,7 @@ class RunWorkflow:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
 
-    def _holds_up(self, step_id: str) -> bool:
+    def _blocks_dependents(self, step_id: str) -> bool:
         """Whether the steps that depend on this one are skipped: it did not succeed, and no failure of it was to be passed over."""
         status = self._status(step_id)
         return status is not StepStatus.COMPLETE and not (status is StepStatus.FAILED and step_id in self._passed_over)
@@ -313,7 +313,7 @@ class RunWorkflow:
         """The terminal state, which waits to be shown until it is recorded."""
         steps = self._state.steps
         failed = next(
-            (step for step in steps if step.status is StepStatus.FAILED and self._holds_up(step.step_id)), None
+            (step for step in steps if step.status is StepStatus.FAILED and self._blocks_dependents(step.step_id)), None
         )
         if self._is_too_late:
             too_late = RunError("RUN_TIMEOUT", "The run took longer than its timeout; what was published stays")

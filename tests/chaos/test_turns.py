@@ -18,7 +18,7 @@ from common.for_each import for_each
 from pipeline_service.activities import Activities
 from pipeline_service.engine import Execution
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import Asking, Knock
+from pipeline_service.gate_messages import GateSignal, SlotRequest
 from pipeline_service.heartbeat import while_alive
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.step_result import StepResult, StepTask
@@ -59,10 +59,10 @@ class Stepwise(Activities):
         await self._execute(run.header.tenant_id, "begin")
 
     @activity.defn
-    async def close_run(self, run: Run, asking: Asking) -> None:
+    async def close_run(self, run: Run, asking: SlotRequest) -> None:
         """Record nothing."""
         await self._execute(run.header.tenant_id, "end")
-        await self._door.tell(Knock(run.header.tenant_id, LEAVE_SIGNAL, asking))
+        await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
 
     @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:

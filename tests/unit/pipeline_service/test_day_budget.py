@@ -4,15 +4,15 @@ import random
 from dataclasses import replace
 from datetime import date, timedelta
 
-from pipeline_service.budget_messages import Account, DayUse, Reservation
+from pipeline_service.budget_messages import DayUse, Reservation, UsageReport
 from pipeline_service.day_budget import DayBudget
 
 TODAY = date(2025, 11, 15)
 TOMORROW = TODAY + timedelta(days=1)
 
 
-def account(run: str, version: int, used: int, *reservations: Reservation, day: date = TODAY) -> Account:
-    return Account(f"run/t/{run}", run, version, day.isoformat(), used, reservations)
+def account(run: str, version: int, used: int, *reservations: Reservation, day: date = TODAY) -> UsageReport:
+    return UsageReport(f"run/t/{run}", run, version, day.isoformat(), used, reservations)
 
 
 def wish(key: str, least: int) -> Reservation:

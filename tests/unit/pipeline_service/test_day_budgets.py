@@ -12,7 +12,7 @@ from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
 from common.warehouse.estimate import Estimate
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.budgets import BudgetLimits, Budgets
-from pipeline_service.gate_messages import Asking, GateState, Knock, Limits
+from pipeline_service.gate_messages import GateSignal, GateState, Limits, SlotRequest
 from pipeline_service.run import RunStatus, StepStatus
 from pipeline_service.steps.attempt import STAGE, job_id
 from pipeline_service.temporal_connection import connect
@@ -203,9 +203,9 @@ async def test_a_gate_shows_what_was_used_before_it_from_its_first_moment_and_un
     lab.limit(limits)
     today = datetime.now(UTC).date().isoformat()
     known = DayUse(today, 3 * SIZE, used=SIZE)
-    ghost = Asking(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), datetime.now(UTC), "none")
+    ghost = SlotRequest(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), datetime.now(UTC), "none")
     spending = per_day(lab, 3 * SIZE)
-    await lab.gates.open(GateState(lab.tenant_id, limits, day=known), Knock(lab.tenant_id, LEAVE_SIGNAL, ghost))
+    await lab.gates.open(GateState(lab.tenant_id, limits, day=known), GateSignal(lab.tenant_id, LEAVE_SIGNAL, ghost))
     assert await spending.use() == known, "before any worker has seen it"
     gate = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
     first = (await gate.describe()).run_id

@@ -12,7 +12,7 @@ from temporalio.client import WorkflowExecutionStatus
 from common.clock import SystemClock
 from common.errors import TenantNotFound, TenantSuspended, Terminal
 from pipeline_service.engine import ActiveRun, Started
-from pipeline_service.gate_messages import Asking, GateState, Limits
+from pipeline_service.gate_messages import GateState, Limits, SlotRequest
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.temporal_engine import TemporalEngine
@@ -242,7 +242,7 @@ async def test_a_gates_history_stays_short_and_no_slot_is_lost_with_it(
     await crowd.start(1)
     gate = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
     first = (await gate.describe()).run_id
-    ghost = Asking(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), SystemClock().now(), "none")
+    ghost = SlotRequest(f"run/{lab.tenant_id}/{'0' * 15}", str(uuid.uuid4()), SystemClock().now(), "none")
     async with asyncio.timeout(2 * PATIENCE_SECONDS):
         for _ in range(10):
             signals = [gate.signal(signal, ghost) for signal in (ASK_SIGNAL, LEAVE_SIGNAL) * (short_histories // 20)]
@@ -311,7 +311,7 @@ async def test_a_starter_whose_clock_is_ahead_puts_its_run_behind_none_that_come
     execution = await crowd.engine_run(3)
     template = f"{lab.tenant_id}-gcp-cost-bill"
     tomorrow = SystemClock().now() + timedelta(days=1)
-    early = Asking(execution.workflow_id, execution.engine_run_id, tomorrow, template)
+    early = SlotRequest(execution.workflow_id, execution.engine_run_id, tomorrow, template)
     await gate.signal(LEAVE_SIGNAL, early)
     await crowd.stand_at({3: 0})
     await gate.signal(ASK_SIGNAL, early)

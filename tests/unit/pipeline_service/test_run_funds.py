@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline_service.budget_messages import Account, Funding
+from pipeline_service.budget_messages import Funding, UsageReport
 from pipeline_service.day_budget import DayBudget
 from pipeline_service.plan import PlanBudget
 from pipeline_service.run_funds import RunFunds, StepOverBudget
@@ -40,7 +40,7 @@ class Gate:
         while self._answers:
             self.funds.answer(self._answers.pop(0))
 
-    async def _hear(self, account: Account) -> None:
+    async def _hear(self, account: UsageReport) -> None:
         await self.is_open.wait()
         self.day.tell(account)
         self._answers += [funding for _, funding in self.day.next()]

@@ -5,15 +5,15 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from pipeline_service.gate_messages import Asking, Limits
+from pipeline_service.gate_messages import Limits, SlotRequest
 from pipeline_service.slots import MAX_WAITING, Slots
 
 BEGIN = datetime(2025, 11, 15, tzinfo=UTC)
 
 
-def asking(number: int, template: str = "daily", max_active_runs: int | None = None) -> Asking:
+def asking(number: int, template: str = "daily", max_active_runs: int | None = None) -> SlotRequest:
     """A run that was accepted `number` seconds after the beginning."""
-    return Asking(f"run/t/{number}", f"{number:06}", BEGIN + timedelta(seconds=number), template, max_active_runs)
+    return SlotRequest(f"run/t/{number}", f"{number:06}", BEGIN + timedelta(seconds=number), template, max_active_runs)
 
 
 def served(slots: Slots) -> list[int]:

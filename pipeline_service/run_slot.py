@@ -14,9 +14,9 @@ from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_DONE
-    from pipeline_service.budget_messages import Account
+    from pipeline_service.budget_messages import UsageReport
     from pipeline_service.gate_activities import GateActivities
-    from pipeline_service.gate_messages import Asking, Knock
+    from pipeline_service.gate_messages import GateSignal, SlotRequest
     from pipeline_service.plan import Plan
     from pipeline_service.temporal_names import ACCOUNT_SIGNAL, ASK_SIGNAL, LEAVE_SIGNAL, gate_id
 
@@ -27,13 +27,13 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=10), timedelta(hours=1)
 memory asks its runs by itself, but somebody has to open it."""
 
 
-class GatePass:
+class RunSlot:
     """One run's slot."""
 
     def __init__(self, plan: Plan) -> None:
         info = workflow.info()
         self._tenant_id = plan.header.tenant_id
-        self._asking = Asking(
+        self._asking = SlotRequest(
             info.workflow_id,
             info.run_id,
             info.workflow_start_time,
@@ -50,7 +50,7 @@ class GatePass:
         self._asking = replace(self._asking, holds=True)
 
     @property
-    def asking(self) -> Asking:
+    def asking(self) -> SlotRequest:
         """What the run wants, or has."""
         return self._asking
 
@@ -85,7 +85,7 @@ class GatePass:
         elif self._has_asked:
             await self._tell(ASK_SIGNAL)
 
-    async def tell_account(self, account: Account) -> None:
+    async def tell_account(self, account: UsageReport) -> None:
         """Tell the gate what the run bills."""
         await self._tell(ACCOUNT_SIGNAL, account)
 
@@ -94,7 +94,7 @@ class GatePass:
         with suppress(asyncio.TimeoutError):
             await workflow.wait_condition(lambda: self._asking.holds, timeout=pause)
 
-    async def _tell(self, signal: str, account: Account | None = None) -> None:
+    async def _tell(self, signal: str, account: UsageReport | None = None) -> None:
         """Tell the gate, which is there afterwards. One message after the other, and never broken off: a signal under way cannot be."""
         async with self._one_at_a_time:
             try:
@@ -103,7 +103,7 @@ class GatePass:
             except FailureError:
                 await workflow.execute_activity_method(
                     GateActivities.open_gate,
-                    Knock(self._tenant_id, signal, self._asking, account),
+                    GateSignal(self._tenant_id, signal, self._asking, account),
                     start_to_close_timeout=ATTEMPT,
                     heartbeat_timeout=HEARTBEAT_TIMEOUT,
                     retry_policy=UNTIL_DONE,
