@@ -3,9 +3,9 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from temporalio.api.common.v1 import Payload, WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
@@ -18,12 +18,11 @@ from temporalio.api.workflow.v1 import OnConflictOptions, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,
-    GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest,
     StartWorkflowExecutionRequest,
 )
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from common.errors import DependencyRefused, PipelineBusy, Unavailable
 from pipeline_service.backfill_messages import BackfillRef, Listener
@@ -37,7 +36,7 @@ from pipeline_service.run_id import pipeline_logging_id_for, workflow_id_prefix
 from pipeline_service.state_memo import fields_of, state_in
 from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running, unless_not_found
 from pipeline_service.temporal_fairness import raw_turn_of
-from pipeline_service.temporal_history import changed_in, groups_in, input_of
+from pipeline_service.temporal_history import groups_in, input_of, states_of
 from pipeline_service.temporal_names import (
     ASK_SIGNAL,
     BACKFILL_WORKFLOW,
@@ -50,10 +49,6 @@ from pipeline_service.temporal_names import (
     gate_id,
 )
 
-_LONG_POLL = timedelta(seconds=30)
-"""The server answers a long poll after 20 s, with or without an event."""
-_PLACE_LOST = "errordetails.v1.CurrentBranchChangedFailure"
-_START_OVER_SECONDS = 0.05
 _ENDED_BY_HAND = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED,
@@ -217,37 +212,12 @@ class TemporalEngine:
             await handle.cancel(rpc_timeout=CALL_TIMEOUT)
 
     async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
-        """See RunEngine. Follows the history with one long poll: 10 ms behind, no event added, no worker needed."""
-        request = GetWorkflowExecutionHistoryRequest(
-            namespace=self._client.namespace,
-            execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
-            wait_new_event=True,
-        )
-        run, newest = execution.run, -1
-        groups: dict[str, str] = {}
-        while True:
-            try:
-                async with engine_call(_LONG_POLL):
-                    page = await self._client.workflow_service.get_workflow_execution_history(
-                        request, retry=True, timeout=_LONG_POLL
-                    )
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    return
-                if not _has_lost_its_place(error):
-                    raise
-                await asyncio.sleep(_START_OVER_SECONDS)
-                request.next_page_token = b""
-                continue
-            for fields in filter(None, map(changed_in, page.history.events)):
-                state = await decode(self._client, fields[STATE_MEMO], RunState)
-                groups |= await groups_in(self._client, fields)
-                if state.version > newest:
-                    run, newest = replace(run, state=state_in(state, groups)), state.version
-                    yield run
-            if not page.next_page_token:
-                break
-            request.next_page_token = page.next_page_token
+        """See RunEngine. Follows the history, which needs no worker."""
+        run = execution.run
+        async with aclosing(states_of(self._client, execution)) as states:
+            async for state in states:
+                run = replace(run, state=state)
+                yield run
         if not run.state.status.is_terminal:
             ended = await self._describe(execution.workflow_id, execution.engine_run_id)
             if ended is not None:
@@ -306,12 +276,6 @@ class TemporalEngine:
         steps = (pending for pending in answer.pending_activities if pending.activity_type.name == STEP_ACTIVITY)
         attempts = [pending.attempt for pending in steps]
         return Execution(workflow_id, info.execution.run_id, run, max(attempts, default=0))
-
-
-def _has_lost_its_place(error: RPCError) -> bool:
-    """Whether the server does not know the place in the history that a page token stands for, and the reader has to start over. It happens
-    under load that a token is ahead of what the server knows a moment later."""
-    return any(detail.type_url.endswith(_PLACE_LOST) for detail in error.grpc_status.details)
 
 
 def _closed(state: RunState, info: WorkflowExecutionInfo) -> RunState:
