@@ -12,7 +12,7 @@ from common.templates.load import load_template
 from common.templates.template import Template, TemplateName
 from pipeline_service.backfill import Backfill
 from pipeline_service.plan import MAX_PLAN_BYTES
-from pipeline_service.run import Run, RunHeader, RunState
+from pipeline_service.run import RunHeader, RunState
 from pipeline_service.run_id import backfill_workflow_id_for
 
 
@@ -63,10 +63,6 @@ class BackfillPlan:
     def why_alone(self) -> str:
         """Why no other one of its workflow may be active beside it."""
         return "A template has one backfill at a time"
-
-    def is_asked_again_by(self, run: Run) -> bool:
-        """Whether a run is this very backfill, so that asking for it joins that one."""
-        return run.header.work_id == self.header.work_id
 
 
 _PLAN = TypeAdapter(BackfillPlan)

@@ -25,7 +25,7 @@ from common.templates.resolved import (
 from common.warehouse.columns import Column, ColumnType
 from common.warehouse.file_formats import CsvOptions, LoadFormat
 from common.warehouse.warehouse import Parameter, Statement
-from pipeline_service.run import Run, RunHeader, RunState, Step
+from pipeline_service.run import RunHeader, RunState, Step
 from pipeline_service.run_id import exclusive_workflow_id_for
 from pipeline_service.typed_text import from_text, to_text
 
@@ -246,10 +246,6 @@ class Plan:
     def why_alone(self) -> str:
         """Why no other run of its workflow may be active beside it."""
         return "The template is exclusive"
-
-    def is_asked_again_by(self, run: Run) -> bool:
-        """Whether a run is of this very work, so that asking for it joins that one."""
-        return run.header.work_id == self.header.work_id
 
     @classmethod
     def of(cls, resolved: ResolvedTemplate, *, trigger_by: str, principal: str) -> "Plan":

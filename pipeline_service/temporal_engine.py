@@ -93,7 +93,7 @@ class TemporalEngine:
             )
         if not response.started:
             joined = await self._describe(workflow_id, response.run_id)
-            if joined is not None and not plan.is_asked_again_by(joined.run):
+            if joined is not None and joined.run.header.work_id != plan.header.work_id:
                 return await self._start_after(joined, plan, start_id)
             state = joined.run.state if joined is not None else state
         elif self._door is not None and isinstance(plan, Plan):
