@@ -24,9 +24,6 @@ from common.warehouse.open import open_accounts, open_warehouse, watched
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
-from pipeline_service.activities import Activities
-from pipeline_service.backfill_activities import BackfillActivities
-from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.backfill_template import MAX_PARALLEL, BackfillTemplate
 from pipeline_service.budgets import BudgetLimits, Budgets
 from pipeline_service.cancel_run import CancelRun
@@ -55,14 +52,6 @@ from pipeline_service.run_template import RunTemplate
 from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.steps.accounts import StepAccounts, TenantAccounts
-from pipeline_service.steps.checks import Checks
-from pipeline_service.steps.conditions import Conditions
-from pipeline_service.steps.dq import DqExecutor
-from pipeline_service.steps.executor import StepExecutor
-from pipeline_service.steps.load import LoadExecutor
-from pipeline_service.steps.newest_row import NewestRows
-from pipeline_service.steps.publication import Publication
-from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import open_client
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_gates import TemporalGates
@@ -71,6 +60,7 @@ from pipeline_service.traced_engine import TracedEngine
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
 from pipeline_service.worker import working
+from pipeline_service.worker_activities import backfill_activities, run_activities
 
 SERVICE_NAME = "convergence.pipeline.v1.PipelineService"
 STEPS_SHARE = 0.7
@@ -150,7 +140,7 @@ async def wired(
             endings.append(watches.end)
             services[SERVICE_NAME] = partial(add_PipelineServiceServicer_to_server, PipelineServicer(use_cases))
         if settings.role != "api":
-            activities = _activities(
+            activities = run_activities(
                 tenants=tenants,
                 locations=locations,
                 records=records,
@@ -164,7 +154,7 @@ async def wired(
                 client,
                 activities,
                 GateActivities(gates=gates, tenants=tenants, limits=limits),
-                _backfill_activities(tenants=tenants, planner=planner, engine=engine, records=records),
+                backfill_activities(tenants=tenants, planner=planner, engine=engine, records=records),
                 task_queue=settings.temporal_task_queue,
                 max_concurrent_steps=settings.max_concurrent_steps,
                 grace_seconds=settings.shutdown_grace_seconds * STEPS_SHARE,
@@ -233,38 +223,6 @@ def _tenant_accounts(
         cipher=cipher,
         token_uris=settings.credential_token_uris,
     )
-
-
-def _activities(
-    *,
-    tenants: Tenants,
-    locations: Locations,
-    records: Records,
-    warehouse: Warehouse,
-    accounts: StepAccounts,
-    door: GateDoor,
-    clock: Clock,
-    price: Price,
-) -> Activities:
-    checks = Checks(warehouse, records, clock)
-    publication = Publication(warehouse, checks, clock)
-    steps = StepExecutor(
-        query=QueryExecutor(warehouse, accounts, checks, publication),
-        load=LoadExecutor(warehouse, locations, publication),
-        dq=DqExecutor(warehouse, checks),
-        conditions=Conditions(warehouse),
-        newest_rows=NewestRows(accounts),
-        tenants=tenants,
-    )
-    return Activities(steps=steps, records=records, warehouse=warehouse, door=door, clock=clock, price=price)
-
-
-def _backfill_activities(
-    *, tenants: Tenants, planner: Planner, engine: TemporalEngine, records: Records
-) -> BackfillActivities:
-    get_run = GetRun(engine, records)
-    days = BackfillDays(engine, planner, get_run)
-    return BackfillActivities(days=days, engine=engine, get_run=get_run, records=records, tenants=tenants)
 
 
 def _use_cases(

@@ -19,13 +19,10 @@ from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Dataset, TableRef
 from pipeline_service import gate
 from pipeline_service.activities import Activities
-from pipeline_service.backfill_activities import BackfillActivities
-from pipeline_service.backfill_days import BackfillDays
 from pipeline_service.engine import Execution, Started
 from pipeline_service.gate_activities import GateActivities
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import Limits
-from pipeline_service.get_run import GetRun
 from pipeline_service.locations import Locations
 from pipeline_service.plan import Plan
 from pipeline_service.planning import Planner
@@ -35,19 +32,12 @@ from pipeline_service.request_record import Opened, Requests
 from pipeline_service.run import Run
 from pipeline_service.run_id import workflow_id_of
 from pipeline_service.steps.accounts import StepAccounts
-from pipeline_service.steps.checks import Checks
-from pipeline_service.steps.conditions import Conditions
-from pipeline_service.steps.dq import DqExecutor
-from pipeline_service.steps.executor import StepExecutor
-from pipeline_service.steps.load import LoadExecutor
-from pipeline_service.steps.newest_row import NewestRows
-from pipeline_service.steps.publication import Publication
-from pipeline_service.steps.query import QueryExecutor
 from pipeline_service.temporal_connection import connect
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_gates import TemporalGates
 from pipeline_service.temporal_requests import TemporalRequests
 from pipeline_service.worker import working
+from pipeline_service.worker_activities import backfill_activities, run_activities
 from tests.temporal import DevServer
 from tests.unit.pipeline_service.fake_warehouse import DAY, FakeWarehouse
 
@@ -109,36 +99,24 @@ class Lab:
         activities: Activities | None = None,
     ) -> AsyncIterator[None]:
         """A worker, as a process of the service has one; `activities` take the place of those of runs."""
-        clock = SystemClock()
-        checks = Checks(self.warehouse, self.records, clock)
-        publication = Publication(self.warehouse, checks, clock)
-        steps = StepExecutor(
-            query=QueryExecutor(self.warehouse, StepAccounts(self.warehouse, None), checks, publication),
-            load=LoadExecutor(self.warehouse, Locations(own={}, shared={}), publication),
-            dq=DqExecutor(self.warehouse, checks),
-            conditions=Conditions(self.warehouse),
-            newest_rows=NewestRows(StepAccounts(self.warehouse, None)),
+        clock, nowhere = SystemClock(), Locations(own={}, shared={})
+        activities = activities or run_activities(
             tenants=self.tenants,
-        )
-        get_run = GetRun(self.engine, self.records)
-        days = BackfillDays(self.engine, Planner(self.tenants, Locations(own={}, shared={}), clock), get_run)
-        backfills = BackfillActivities(
-            days=days, engine=self.engine, get_run=get_run, records=self.records, tenants=self.tenants
-        )
-        gates = TemporalGates(client or self.client, task_queue=self.task_queue)
-        activities = activities or Activities(
-            steps=steps,
+            locations=nowhere,
             records=self.records,
             warehouse=self.warehouse,
+            accounts=StepAccounts(self.warehouse, None),
             door=self.door,
             clock=clock,
             price=PRICE,
         )
+        planner = Planner(self.tenants, nowhere, clock)
+        gates = TemporalGates(client or self.client, task_queue=self.task_queue)
         async with working(
             client or self.client,
             activities,
             GateActivities(gates=gates, tenants=self.tenants, limits=self.limits),
-            backfills,
+            backfill_activities(tenants=self.tenants, planner=planner, engine=self.engine, records=self.records),
             task_queue=self.task_queue,
             max_concurrent_steps=slots,
             grace_seconds=grace_seconds,
