@@ -23,17 +23,18 @@ async def assert_done_once(place: Installation, tenant: Tenant, run: run_pb2.Run
     """The run is COMPLETE and published, everything of it is recorded, and nothing was done or recorded twice or is left over."""
     assert run.status == run_pb2.Run.COMPLETE, run
     run_id = run.pipeline_logging_id
-    [recorded] = await records(place.warehouse, tenant, "pipeline_runs", run_id)
+    [recorded] = await records(place.warehouse, tenant.tenant_id, "pipeline_runs", run_id)
     assert recorded["status"] == "COMPLETE"
 
-    logged = await records(place.warehouse, tenant, "step_logs", run_id)
+    logged = await records(place.warehouse, tenant.tenant_id, "step_logs", run_id)
     attempts = Counter((row["step_id"], row["attempt"]) for row in logged)
     assert set(attempts.values()) == {1}, attempts
     succeeded = Counter(row["step_id"] for row in logged if row["status"] == "COMPLETE")
     assert succeeded == {"load": 1, "verify": 1}, logged
 
     checks = Counter(
-        (row["step_id"], row["check_name"]) for row in await records(place.warehouse, tenant, "dq_results", run_id)
+        (row["step_id"], row["check_name"])
+        for row in await records(place.warehouse, tenant.tenant_id, "dq_results", run_id)
     )
     assert checks == dict.fromkeys(CHECKS, 1)
 
@@ -55,7 +56,7 @@ def assert_jobs_ran_once(outcomes: Mapping[str, str], run_id: str) -> None:
     assert {"begin", "load_stage", "load_checks", "load_publish", "verify_checks", "end"} <= set(effects)
 
 
-async def records(warehouse: Warehouse, tenant: Tenant, table: str, run_id: str) -> list[Row]:
+async def records(warehouse: Warehouse, tenant_id: str, table: str, run_id: str) -> list[Row]:
     """What a metadata table has of a run."""
-    rows = await warehouse.list_rows(TableRef(tenant.tenant_id, table))
+    rows = await warehouse.list_rows(TableRef(tenant_id, table))
     return [row for row in rows if row["pipeline_logging_id"] == run_id]

@@ -23,6 +23,7 @@ from local_stack import ports
 from local_stack.sample_catalog import PROFILES
 from local_stack.sample_data import export_table
 from local_stack.sample_export import FIRST_DAY, LAST_DAY
+from tests.chaos.evidence import records
 from tests.chaos.patient import RECONNECT, Patient
 from tests.chaos.sizes import chance, rounds
 from tests.e2e.stack import PARTS, Up
@@ -129,20 +130,15 @@ async def assert_recorded_once(warehouse: LocalWarehouse, ends: list[run_pb2.Run
     """Each run has one row, as it ended; each attempt at a step at most one; each check of a step that succeeded one."""
     for run in ends:
         run_id = run.pipeline_logging_id
-        (recorded,) = await records(warehouse, "pipeline_runs", run_id)
+        (recorded,) = await records(warehouse, TENANT, "pipeline_runs", run_id)
         assert recorded["status"] == run_pb2.Run.Status.Name(run.status)
-        attempts = [(row["step_id"], row["attempt"]) for row in await records(warehouse, "step_logs", run_id)]
+        attempts = [(row["step_id"], row["attempt"]) for row in await records(warehouse, TENANT, "step_logs", run_id)]
         assert len(set(attempts)) == len(attempts)
         checks = sorted(
-            (str(r["step_id"]), str(r["check_name"])) for r in await records(warehouse, "dq_results", run_id)
+            (str(r["step_id"]), str(r["check_name"])) for r in await records(warehouse, TENANT, "dq_results", run_id)
         )
         assert len(set(checks)) == len(checks)
         assert set(checks) >= {(step.step_id, check.name) for step in run.steps for check in step.checks}
-
-
-async def records(warehouse: LocalWarehouse, table: str, run_id: str) -> list[Row]:
-    """What a metadata table has of a run."""
-    return await select(warehouse, f"SELECT * FROM `{TENANT}.{table}` WHERE pipeline_logging_id = '{run_id}'")
 
 
 async def select(warehouse: LocalWarehouse, sql: str) -> list[Row]:
