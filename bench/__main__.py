@@ -78,7 +78,7 @@ async def _bench(rounds: Rounds, *, judged: bool) -> bool:
 async def _findings(stack: Stack, rounds: Rounds, configs_dir: Path) -> AsyncGenerator[Sequence[Finding]]:
     yield idle_memory.measure(stack, "at first")
     tenant = await stack.onboard(PROFILES[0].tenant_id)
-    yield [await interceptors.measure(rounds)]
+    yield await interceptors.measure(rounds)
     yield [await list_templates.measure(stack, tenant, rounds)]
     yield await rest.measure(stack, tenant, rounds)
     yield [await get_run.measure(stack, tenant, rounds)]

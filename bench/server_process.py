@@ -10,9 +10,9 @@ from local_stack.process import TETHER
 
 
 @contextlib.asynccontextmanager
-async def server_process(module: str) -> AsyncIterator[list[str]]:
+async def server_process(module: str, *arguments: str) -> AsyncIterator[list[str]]:
     """Run a module; the words of the first line that it prints, a port first. What it logs goes nowhere."""
-    command = (*TETHER, str(os.getpid()), sys.executable, "-m", module)
+    command = (*TETHER, str(os.getpid()), sys.executable, "-m", module, *arguments)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )

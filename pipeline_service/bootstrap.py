@@ -46,6 +46,7 @@ from pipeline_service.read_table import ReadTable
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
 from pipeline_service.retry_run import RetryRun
+from pipeline_service.run_gauges import counted
 from pipeline_service.run_pipeline import RunPipeline
 from pipeline_service.run_telemetry import RunTelemetry
 from pipeline_service.run_template import RunTemplate
@@ -53,10 +54,11 @@ from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.steps.accounts import StepAccounts, TenantAccounts
 from pipeline_service.temporal_connection import open_client
+from pipeline_service.temporal_counts import TemporalCounts
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_gates import TemporalGates
 from pipeline_service.temporal_requests import TemporalRequests
-from pipeline_service.traced_engine import TracedEngine
+from pipeline_service.traced_engine import open_engine
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
 from pipeline_service.worker import working
@@ -109,7 +111,7 @@ async def wired(
         settings.max_bytes_per_tenant_per_day,
     )
     door = GateDoor(gates, limits)
-    engine = _engine(client, settings.temporal_task_queue, door, telemetry)
+    engine = open_engine(client, task_queue=settings.temporal_task_queue, door=door, telemetry=telemetry)
     usage = open_usage(settings, warehouse, clock)
     price = Price(settings.price_per_tib_usd)
     locations = Locations(own=places_of(settings.load_locations), shared=places_of(settings.shared_load_locations))
@@ -120,6 +122,8 @@ async def wired(
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
     endings: list[Callable[[], None]] = []
     async with AsyncExitStack() as stack:
+        counts = TemporalCounts(client, task_queue=settings.temporal_task_queue)
+        await stack.enter_async_context(counted(telemetry, counts, interval_seconds=settings.metric_interval_seconds))
         if settings.role != "worker":
             catalog = await stack.enter_async_context(_watched_catalog(settings.configs_dir))
             watches = Watches(engine)
@@ -173,12 +177,6 @@ async def wired(
             endings=endings,
             telemetry=telemetry,
         )
-
-
-def _engine(client: Client, task_queue: str, door: GateDoor, telemetry: Telemetry | None) -> TemporalEngine:
-    if telemetry is None:
-        return TemporalEngine(client, task_queue=task_queue, door=door)
-    return TracedEngine(client, task_queue=task_queue, door=door, tracer=telemetry.tracer)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 
 from common.errors import ConvergenceError
-from common.telemetry.telemetry import PIPELINE_ID, RUN_ID, TENANT_ID
+from common.telemetry.telemetry import PIPELINE_ID, RUN_ID, TENANT_ID, Telemetry
 from pipeline_service.backfill_plan import BackfillPlan
 from pipeline_service.engine import Started
 from pipeline_service.gate_door import GateDoor
@@ -47,3 +47,10 @@ class TracedEngine(TemporalEngine):
 
     def _headers(self) -> Mapping[str, Payload]:
         return header_of_current_span()
+
+
+def open_engine(client: Client, *, task_queue: str, door: GateDoor, telemetry: Telemetry | None) -> TemporalEngine:
+    """The engine, traced where there is somebody to tell."""
+    if telemetry is None:
+        return TemporalEngine(client, task_queue=task_queue, door=door)
+    return TracedEngine(client, task_queue=task_queue, door=door, tracer=telemetry.tracer)

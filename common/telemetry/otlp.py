@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -50,7 +50,10 @@ async def exporting(settings: TelemetrySettings, *, service: str) -> AsyncIterat
     tracers.add_span_processor(BatchSpanProcessor(_Spans(outcomes, **options)))
     interval_milliseconds = settings.metric_interval_seconds * 1000
     reader = PeriodicExportingMetricReader(_Metrics(outcomes, **options), interval_milliseconds)
-    meters = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    # Exemplars would add to what every call costs, and the log leads from a call to its trace already.
+    meters = MeterProvider(
+        [reader], resource=resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
+    )
     with outcomes.heard():
         try:
             yield Telemetry(tracers.get_tracer(SCOPE, release), meters.get_meter(SCOPE, release))

@@ -12,6 +12,7 @@ import grpc
 
 from common.api_keys.hashing import digest_of
 from common.clock import SystemClock
+from common.telemetry.telemetry import Telemetry
 from common.templates.catalog import default_configs_dir
 from common.warehouse.warehouse import Destination, QueryJob, Statement, TableRef, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
@@ -172,8 +173,9 @@ async def pipeline_stack(
     folder: Path, warehouse: Warehouse, tenants: TenantStack, temporal_address: str, /, **options: Any
 ) -> AsyncIterator[PipelineStack]:
     """Start PipelineService with the templates of these tests, which `tenants` then asks to cancel runs; stop it. `options` go before the
-    settings here."""
+    settings here; `telemetry` among them is where it tells what goes on."""
     configs_dir = options.pop("configs_dir", None) or configs_with(folder, TEMPLATES)
+    telemetry: Telemetry | None = options.pop("telemetry", None)
     settings = PipelineServiceSettings(
         _env_file=None,
         configs_dir=configs_dir,
@@ -189,7 +191,12 @@ async def pipeline_stack(
     )
     client = await connect(temporal_address, namespace="default")
     async with wired(
-        settings, warehouse=warehouse, cipher=tenants.cipher, client=client, clock=SystemClock()
+        settings,
+        warehouse=warehouse,
+        cipher=tenants.cipher,
+        client=client,
+        clock=SystemClock(),
+        telemetry=telemetry,
     ) as server:
         await server.start()
         try:
