@@ -48,6 +48,7 @@ class FakePipelines(PipelineServiceServicer):
         return pb2.CancelRunsResponse()
 
     async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[run_pb2.Run]:  # noqa: N802
+        self.metadata.append(dict(context.invocation_metadata()))
         self.watching += 1
         try:
             yield run_pb2.Run()

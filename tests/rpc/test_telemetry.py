@@ -5,6 +5,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -24,10 +25,11 @@ from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceStub
 from convergence.tracing import tracing_interceptors
 from tests.local_kms import KEY, TOKEN, EmulatorProcess
 from tests.otlp_receiver import Receiver, Span, receiver
-from tests.rpc.pipeline_stack import DAY, TEMPLATES, configs_with, onboard
+from tests.rpc.pipeline_stack import DAY, TEMPLATES, PipelineStack, configs_with, onboard
 from tests.rpc.service_process import environment_of, service_process
-from tests.rpc.tenant_stack import ADMIN, ScriptedRunner, TenantStack
+from tests.rpc.tenant_stack import ADMIN, ScriptedRunner, TenantStack, tenant_stack
 from tests.service_accounts import key_file
+from tests.waiting import until
 from tests.warehouses import LocalServer
 
 NOTE = "what-the-caller-notes"
@@ -253,3 +255,44 @@ async def test_the_log_line_of_every_call_names_the_trace(told: Told) -> None:
     calls = [line for line in told.log_lines if line["event"] == "call"]
     assert len(calls) == 8
     assert {line["trace_id"] for line in calls} == {told.trace_id}
+
+
+@pytest.mark.parametrize("then", ["away", "hanging"])
+async def test_a_receiver_that_dies_while_a_run_is_under_way_costs_neither_the_run_nor_the_end_of_the_process(
+    local_server: LocalServer, temporal_address: str, kms: EmulatorProcess, tmp_path: Path, then: str
+) -> None:
+    warehouse = local_server.connect()
+    with receiver() as otlp:
+        environment = environment_of(
+            tmp_path,
+            local_server,
+            kms,
+            temporal_address=temporal_address,
+            temporal_task_queue=uuid.uuid4().hex,
+            configs_dir=str(configs_with(tmp_path, TEMPLATES)),
+            shutdown_grace_seconds="1",
+            otlp_endpoint=otlp.address,
+            metric_interval_seconds="0.1",
+        )
+        with service_process("pipeline_service", tmp_path / "log", environment) as process:
+            process.until_logged("serving")
+            async with (
+                tenant_stack(tmp_path, warehouse, kms_address=kms.address) as tenants,
+                grpc.aio.insecure_channel(process.address) as channel,
+            ):
+                tenant_id, key = await onboard(warehouse, tenants)
+                stack = PipelineStack(PipelineServiceStub(channel), warehouse, tenants, process.address)
+                started = await stack.start(tenant_id, key)
+                await until(lambda: otlp.metrics, LATE_SECONDS)
+                if then == "away":
+                    otlp.stop()
+                else:
+                    otlp.hang()
+                    await asyncio.to_thread(otlp.held.wait, LATE_SECONDS)
+                assert (await stack.end_of(key, started.pipeline_logging_id)).status == run_pb2.Run.COMPLETE
+                assert (await stack.run(tenant_id, key, parameters={"note": "again"})).status == run_pb2.Run.COMPLETE
+                process.terminate()
+                assert await asyncio.to_thread(process.exit_status, seconds=1 + CLOSING_SECONDS + LATE_SECONDS) == 0
+        assert len(process.logged("telemetry is not sent")) <= 1
+        assert not [line for line in process.events() if "Failed to export" in line["event"]]
+    await warehouse.close()
