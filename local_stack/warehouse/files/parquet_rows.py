@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from common.warehouse.columns import Column, ColumnType, same_columns
 from local_stack.warehouse.files.folders import SourceFile
+from local_stack.warehouse.files.parquet_size import bounded_batches
 from local_stack.warehouse.files.refused import FileRefused
 
 BATCH_ROWS = 2048
@@ -45,7 +46,7 @@ def parquet_batches(
         raise FileRefused(name, "it has other columns")
     places = {field.name.lower(): number for number, field in enumerate(parquet.schema_arrow)}
     try:
-        for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
+        for batch in bounded_batches(parquet, opened, name, batch_rows=BATCH_ROWS):
             arrays = [_cast(batch.column(places[column.name.lower()]), schema.field(column.name)) for column in columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
     except (pa.ArrowException, OSError):
