@@ -157,7 +157,7 @@ async def wired(
             worker = working(
                 client,
                 activities,
-                GateActivities(gates=gates, tenants=tenants, limits=limits),
+                GateActivities(gates=gates, tenants=tenants, records=records, limits=limits, clock=clock),
                 backfill_activities(tenants=tenants, planner=planner, engine=engine, records=records),
                 task_queue=settings.temporal_task_queue,
                 max_concurrent_steps=settings.max_concurrent_steps,

@@ -49,6 +49,10 @@ class DayBudget:
         self._budget.used = 0
         self._runs = {run_id: replace(run, used=0) for run_id, run in self._runs.items()}
 
+    def recall(self, used: int) -> None:
+        """Count what was billed on the day before anybody kept count."""
+        self._budget.used += used
+
     def tell(self, account: UsageReport) -> None:
         """Take in what a run says. What it does not mention any more is settled, or not wanted."""
         self.begin(date.fromisoformat(account.day))

@@ -67,7 +67,7 @@ class TenantGate:
     @workflow.run
     async def run(self, state: GateState) -> None:
         """Serve until idle."""
-        if state.follows_a_break:
+        if await self._recalls() or state.follows_a_break:
             await self._learn()
             self._day.keep(asking.engine_run_id for asking in (*self._slots.holders, *self._slots.waiting))
         while True:
@@ -117,6 +117,23 @@ class TenantGate:
             )
             for asking in found:
                 self._slots.presume(asking)
+
+    async def _recalls(self) -> bool:
+        """Where no gate has left anything of a day, take its use from the records, and show it, so that no later gate has to. Says whether
+        there was any: then the engine has forgotten a gate, and its runs have to be asked what they hold."""
+        if self._day_shown is not None or self._day.limit is None or not workflow.patched("recall"):
+            return False
+        used = await workflow.execute_activity_method(
+            GateActivities.recall_day,
+            self._tenant_id,
+            start_to_close_timeout=ATTEMPT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            retry_policy=UNTIL_DONE,
+        )
+        self._day.recall(used)
+        self._day_shown = self._day.use()
+        workflow.upsert_memo({DAY_MEMO: self._day_shown})
+        return used > 0
 
     async def _serve(self) -> None:
         """Give every free slot away."""

@@ -1,5 +1,7 @@
 """The statements that write the row of a run, and the one that looks for the last run."""
 
+from datetime import datetime, timedelta
+
 from common.paging import Place
 from common.warehouse.statements import Record, record_parameters
 from common.warehouse.warehouse import Parameter, Statement, TableRef, TableSpec
@@ -33,6 +35,20 @@ def last_rows_sql(runs: TableRef, steps: TableRef) -> str:
         "AND step.step_id = @step_id AND step.status = 'COMPLETE' AND step.start_time >= @since AND step.rows_staged > 0 "
         "AND IF(@day IS NULL, step.destination_partition IS NULL, step.destination_partition != @day) "
         "ORDER BY run.end_time DESC, run.pipeline_logging_id LIMIT 1"
+    )
+
+
+def billed_statement(steps: TableRef, midnight: datetime) -> Statement:
+    """Sum up as `billed` the bytes of the attempts that have ended since then. An attempt takes at most a day and some minutes, so that
+    BigQuery reads three partitions."""
+    bound = (
+        Parameter("since", "TIMESTAMP", midnight - timedelta(days=2)),
+        Parameter("midnight", "TIMESTAMP", midnight),
+    )
+    return Statement(
+        f"SELECT COALESCE(SUM(bytes_billed), 0) AS billed FROM `{steps}` "
+        "WHERE start_time >= @since AND end_time >= @midnight",
+        bound,
     )
 
 

@@ -15,6 +15,7 @@ from common.warehouse.warehouse import Parameter, QueryJob, Row, Statement, Tabl
 from pipeline_service.record_rows import check_row, outcome_in, parameters_in, result_in, run_in, run_row, step_row
 from pipeline_service.record_sql import (
     begin_statement,
+    billed_statement,
     end_statement,
     last_of_days_statement,
     last_rows_sql,
@@ -119,6 +120,16 @@ class Records:
         )
         rows = await self._rows(Statement(sql, bound))
         return int(str(rows[0]["rows_staged"])) if rows else None
+
+    async def billed_since(self, tenant_id: str, midnight: datetime) -> int:
+        """The bytes that the tenant's attempts at steps have billed that have ended since then, as far as they are recorded."""
+        table = TableRef(tenant_id, STEPS)
+        try:
+            await self._warehouse.get_table(table)
+        except ObjectNotFound:
+            return 0
+        [row] = await self._rows(billed_statement(table, midnight))
+        return int(str(row["billed"]))
 
     async def run(self, tenant_id: str, pipeline_logging_id: str) -> Run | None:
         """A run as its row has it; None where there is none, not even such a tenant."""

@@ -63,6 +63,7 @@ async def working(
             activities.close_run,
             gate_activities.open_gate,
             gate_activities.look,
+            gate_activities.recall_day,
             gate_activities.survey_runs,
             backfill_activities.find_complete_days,
             backfill_activities.start_day,

@@ -115,7 +115,7 @@ class Lab:
         async with working(
             client or self.client,
             activities,
-            GateActivities(gates=gates, tenants=self.tenants, limits=self.limits),
+            GateActivities(gates=gates, tenants=self.tenants, records=self.records, limits=self.limits, clock=clock),
             backfill_activities(tenants=self.tenants, planner=planner, engine=self.engine, records=self.records),
             task_queue=self.task_queue,
             max_concurrent_steps=slots,

@@ -101,6 +101,8 @@ class FakeWarehouse:
         self._require_here()
         if check := _CHECK.fullmatch(statement.sql):
             return FakeRows([dict(self.measures[check[2]](self._rows(check[1])))])
+        if summed := re.match(r"SELECT COALESCE\(SUM\(bytes_billed\), 0\) AS billed FROM `([\w.]+)`", statement.sql):
+            return FakeRows([{"billed": sum(row["bytes_billed"] for row in self._rows(summed[1]))}])
         table = re.match(r"SELECT \* FROM `([\w.]+)`", statement.sql)
         assert table is not None, statement.sql
         wanted = {parameter.name: parameter.value for parameter in statement.parameters}

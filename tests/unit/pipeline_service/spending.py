@@ -4,6 +4,9 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+
 from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
 from common.warehouse.estimate import Estimate
 from pipeline_service.budget_messages import DayUse
@@ -89,6 +92,17 @@ class Spending:
     async def end_gate(self) -> None:
         """End the gate as an operator does by hand."""
         await self.lab.client.get_workflow_handle(gate_id(self.lab.tenant_id)).terminate()
+
+    async def forget_gate(self) -> None:
+        """Have the engine forget the gate."""
+        gate = self.lab.client.get_workflow_handle(gate_id(self.lab.tenant_id))
+        request = DeleteWorkflowExecutionRequest(
+            namespace=self.lab.client.namespace, workflow_execution=WorkflowExecution(workflow_id=gate.id)
+        )
+        await self.lab.client.workflow_service.delete_workflow_execution(request)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await self.lab.gates.last(self.lab.tenant_id)).day is not None:  # noqa: ASYNC110 - it forgets in its time
+                await asyncio.sleep(0.05)
 
 
 def per_run(lab: Lab, size: int) -> Spending:

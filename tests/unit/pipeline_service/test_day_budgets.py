@@ -84,6 +84,28 @@ async def test_what_a_day_has_used_outlives_its_gate_however_that_ended(lab: Lab
     assert lab.warehouse.most_billing <= 3 * SIZE
 
 
+async def test_a_gate_that_the_engine_has_forgotten_leaves_its_day_to_the_records_and_its_runs(lab: Lab) -> None:
+    spending = per_day(lab, 4 * SIZE)
+    for name in "ab":
+        lab.warehouse.bills[f"{name}_publish_1"] = 0
+    spending.hold("c")
+    async with lab.worker():
+        await spending.run("a")
+        await spending.run("b")
+        running = await spending.start("c")
+        await spending.began("c")
+        await spending.used_is(2 * SIZE, reserved=SIZE)
+        await spending.forget_gate()
+        assert (await lab.gates.last(lab.tenant_id)).day is None
+        others = await spending.start("d", "e")
+        await spending.used_is(3 * SIZE, reserved=SIZE)  # one of them waits for what the first may not bill
+        spending.let_go("c")
+        assert reasons(await spending.end_of(running)) == {"COMPLETE": 1}
+        assert reasons(await spending.end_of(others)) == {"COMPLETE": 1, "BUDGET_EXCEEDED": 1}
+        await spending.used_is(4 * SIZE)
+    assert lab.warehouse.most_billing <= 4 * SIZE
+
+
 async def test_a_run_that_was_ended_by_hand_counts_with_what_its_step_had_reserved(lab: Lab) -> None:
     spending = per_day(lab, 2 * SIZE)
     spending.hold("a")
