@@ -29,7 +29,7 @@ def bounded_batches(
     """The rows of a file, in batches of at most so many rows; texts are dictionaries. Raises FileRefused and what Arrow raises."""
     _require_bounded(parquet.metadata, name)
     leaves = [parquet.schema.column(number) for number in range(len(parquet.schema))]
-    if any(leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" and leaf.length > MOST_FIXED_BYTES for leaf in leaves):
+    if any(leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" and (leaf.length or 0) > MOST_FIXED_BYTES for leaf in leaves):
         raise FileRefused(name, f"a column of it has values of more than {MOST_FIXED_BYTES} bytes, all of one length")
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"]
     for batch in pq.ParquetFile(opened, read_dictionary=texts).iter_batches(batch_size=batch_rows):
@@ -61,11 +61,12 @@ def _halved(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
 
 def _expanded(array: "pa.Array[Any]") -> int:
     """Bytes of an array whose every value stands for itself."""
-    if pa.types.is_dictionary(array.type):
-        lengths = pc.take(pc.binary_length(array.dictionary), array.indices)
-        return int(pc.sum(lengths).as_py() or 0)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    if isinstance(array, pa.DictionaryArray):
+        texts: Any = array.dictionary
+        lengths: Any = pc.binary_length(texts)
+        return int(pc.sum(lengths.take(array.indices)).as_py() or 0)
+    if isinstance(array, pa.ListArray | pa.LargeListArray):
         return _expanded(array.flatten())
-    if pa.types.is_struct(array.type):
-        return sum(map(_expanded, array.flatten()))
+    if isinstance(array, pa.StructArray):
+        return sum(_expanded(member) for member in array.flatten())
     return int(array.nbytes)

@@ -35,7 +35,7 @@ async def test_a_step_that_has_not_heard_of_its_runs_end_does_not_publish(
 
     monkeypatch.setattr(Checks, "run", check)
     monkeypatch.setattr("pipeline_service.activities.run_is_wanted", look)
-    monkeypatch.setattr("pipeline_service.activities._HEARTBEAT_SECONDS", 3600.0)  # it hears of nothing by itself
+    monkeypatch.setattr("pipeline_service.heartbeat.HEARTBEAT_SECONDS", 3600.0)  # it hears of nothing by itself
     step = query_step(lab.tenant_id)
     assert step.query is not None
     wanted = plan(lab.tenant_id, replace(step, max_attempts=1, query=replace(step.query, write=write)))

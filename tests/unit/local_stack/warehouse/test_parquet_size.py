@@ -80,7 +80,7 @@ def test_a_row_group_that_says_too_much_of_itself_is_refused_before_it_is_read(
 
 
 def test_texts_records_and_arrays_keep_their_values() -> None:
-    rows = [{"q": "zz", "n": ["a", "b"]}, None, {"q": None, "n": []}]
+    rows: list[dict[str, Any] | None] = [{"q": "zz", "n": ["a", "b"]}, None, {"q": None, "n": []}]
     columns = (Column("a", "RECORD", fields=(Column("q", "STRING"), Column("n", "STRING", "REPEATED"))),)
     [batch] = parquet_batches(written(pa.array(rows)), NAME, columns, schema_of(columns))
     assert batch.column(0).to_pylist()[0] == rows[0]
