@@ -48,11 +48,19 @@ class Secret:
         )
 
 
+_ROOT = 0
+
+
 def read_secret_file(path: Path) -> Secret:
-    """A file's text without the white space around it. ValueError for a file that others than its owner may read, or that is empty."""
+    """A file's text without the white space around it. ValueError for a file that others than its owner may touch, or that is empty.
+
+    Of root's files a group may read one: so an orchestrator mounts a secret for a process that is not root (as PostgreSQL has it for its
+    keys, https://www.postgresql.org/docs/current/libpq-ssl.html).
+    """
     with path.open(encoding="utf-8") as file:
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-            raise ValueError(f"{path} may be read by others: it must be of mode 0600")
+        status = os.fstat(file.fileno())
+        if stat.S_IMODE(status.st_mode) & (0o037 if status.st_uid == _ROOT else 0o077):
+            raise ValueError(f"{path} may be read by others: it must be of mode 0600, or 0640 and root's")
         secret = Secret(file.read().strip())
     if not secret:
         raise ValueError(f"{path} is empty")

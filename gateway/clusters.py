@@ -4,17 +4,22 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
+from gateway.tls import ServicesTls
+
 HTTP2 = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def cluster(server: str, service: str, replicas: Sequence[str]) -> dict[str, Any]:
-    """The cluster of one server, `replicas` as `host:port`. `service` is the name under which its health is asked for.
+def cluster(server: str, service: str, replicas: Sequence[str], tls: ServicesTls | None = None) -> dict[str, Any]:
+    """The cluster of one server, `replicas` as `host:port`. `service` is the name under which its health is asked for; without `tls` it is
+    spoken to in plaintext.
 
     A name stands for all addresses that it resolves to. Raises ValueError for what is no `host:port`.
     """
     endpoints = [{"endpoint": {"address": address(replica)}} for replica in replicas]
+    hosts = [endpoint["endpoint"]["address"]["socket_address"]["address"] for endpoint in endpoints]
     return {
         "name": server,
+        **({"transport_socket": tls.transport_socket(hosts)} if tls else {}),
         "type": "STATIC" if all(map(_is_ip_address, replicas)) else "STRICT_DNS",
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",

@@ -12,7 +12,7 @@ import grpc
 from common.api_keys.hashing import digest_of
 from common.warehouse.warehouse import Warehouse
 from tests.chaos.patient import PATIENCE_SECONDS, RECONNECT, Patient
-from tests.chaos.replica import Replica
+from tests.chaos.replica import Replica, serve_tenants
 from tests.local_kms import KEY, emulator
 from tests.rpc.pipeline_stack import TEMPLATES, configs_with, onboard
 from tests.rpc.tenant_stack import ADMIN, TenantStack, tenant_stack
@@ -58,6 +58,14 @@ class Installation:
         """Two replicas that share a task queue, neither of them started."""
         together = {**self.settings, "temporal_task_queue": uuid.uuid4().hex, **settings}
         one, two = Replica(self.folder, together), Replica(self.folder, together)
+        self.replicas += [one, two]
+        return one, two
+
+    def tenant_pair(self, **settings: Any) -> tuple[Replica, Replica]:
+        """Two replicas of TenantService, neither of them started."""
+        only_pipelines = ("configs_dir", "temporal_address")
+        own = {name: value for name, value in self.settings.items() if name not in only_pipelines} | settings
+        one, two = (Replica(self.folder, own, serve=serve_tenants) for _ in range(2))
         self.replicas += [one, two]
         return one, two
 

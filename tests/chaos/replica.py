@@ -1,11 +1,11 @@
-"""PipelineService in processes of its own, as production has replicas. They are forked from one that has imported everything, which takes
+"""Services in processes of their own, as production has replicas. They are forked from one that has imported everything, which takes
 a tenth of the time that a new interpreter needs."""
 
 import asyncio
 import json
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -21,6 +21,8 @@ from local_stack import ports
 from pipeline_service.bootstrap import wired
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.temporal_connection import open_client
+from tenant_service.bootstrap import tenant_server
+from tenant_service.settings import TenantServiceSettings
 from tests.chaos.fate import Fate, FatefulWarehouse
 
 START_SECONDS, END_SECONDS = 60.0, 60.0
@@ -30,20 +32,28 @@ forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload([__name__])
 
 
-class Replica:
-    """One process at one port, which outlives it. `settings` go before the environment."""
+Serve = Callable[[dict[str, Any], Fate, Path], None]
+"""What the process does: takes the settings, its fate and where its output goes."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, port: int = 0) -> None:
+
+class Replica:
+    """One process at one port, which outlives it: of PipelineService, unless `serve` says otherwise. `settings` go before the
+    environment."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, port: int = 0, serve: Serve | None = None) -> None:
         self.port = port or ports.assign({"replica": 0})["replica"]
         self.address = f"{ports.HOST}:{self.port}"
         self._log = folder / f"replica-{self.port}.log"
         self._settings = {**settings, "listen_address": self.address}
+        self._serve = serve or serve_pipelines
         self._process: ForkServerProcess | None = None
 
     async def start(self, fate: Fate | None = None) -> None:
-        """Start, and return once it listens and its worker is at work."""
+        """Start, and return once it listens and its worker, if it has one, is at work."""
         before = self._said("listening")
-        self._process = forking.Process(target=_serve, args=(self._settings, fate or Fate(), self._log), daemon=True)
+        self._process = forking.Process(
+            target=self._serve, args=(self._settings, fate or Fate(), self._log), daemon=True
+        )
         self._process.start()
         async with asyncio.timeout(START_SECONDS):
             while self._said("listening") == before:
@@ -79,11 +89,9 @@ class Replica:
         return sum(json.loads(line).get("event") == event for line in lines if line.startswith("{"))
 
 
-def _serve(settings: dict[str, Any], fate: Fate, log: Path) -> None:
-    """The process."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for standard in (1, 2):
-        os.dup2(output, standard)
+def serve_pipelines(settings: dict[str, Any], fate: Fate, log: Path) -> None:
+    """PipelineService, on a warehouse that its fate lies in."""
+    _write_to(log)
 
     @asynccontextmanager
     async def server(read: PipelineServiceSettings) -> AsyncIterator[Server]:
@@ -96,3 +104,15 @@ def _serve(settings: dict[str, Any], fate: Fate, log: Path) -> None:
         await warehouse.close()
 
     run_service(PipelineServiceSettings, server, **settings)
+
+
+def serve_tenants(settings: dict[str, Any], _fate: Fate, log: Path) -> None:
+    """TenantService, which nothing happens to."""
+    _write_to(log)
+    run_service(TenantServiceSettings, tenant_server, **settings)
+
+
+def _write_to(log: Path) -> None:
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for standard in (1, 2):
+        os.dup2(output, standard)

@@ -43,12 +43,14 @@ class Call:
 
 @dataclass
 class FakeServices:
-    """`answers` by the method's name; a method without one gives its empty message, once where it streams."""
+    """`answers` by the method's name; a method without one gives its empty message, once where it streams. Plaintext without
+    `credentials`."""
 
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     server: grpc.Server | None = None
+    credentials: grpc.ServerCredentials | None = None
 
     @property
     def replicas(self) -> dict[str, list[str]]:
@@ -64,7 +66,11 @@ class FakeServices:
             self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
             health.set(service.full_name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(health, self.server)
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self.credentials:
+            self.port = self.server.add_secure_port(address, self.credentials)
+        else:
+            self.port = self.server.add_insecure_port(address)
         self.server.start()
 
     def stop(self) -> None:

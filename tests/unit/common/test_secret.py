@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,14 +58,48 @@ def test_a_secret_file_is_read_without_the_white_space_around_it(tmp_path: Path)
     assert read_secret_file(file) == Secret(VALUE)
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o622])
-def test_a_secret_file_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
-    file = tmp_path / "token"
+@pytest.fixture
+def owned_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes every file that is opened look like this user's."""
+    fstat = os.fstat
+
+    def owned(user: int) -> None:
+        def status(descriptor: int) -> os.stat_result:
+            real = fstat(descriptor)
+            return os.stat_result((*real[:4], user, *real[5:]))
+
+        monkeypatch.setattr(os, "fstat", status)
+
+    return owned
+
+
+def file_of_mode(folder: Path, mode: int) -> Path:
+    file = folder / "token"
     file.write_text(VALUE)
     file.chmod(mode)
+    return file
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o622, 0o660, 0o650, 0o444])
+def test_a_secret_file_that_others_may_touch_is_refused(
+    tmp_path: Path, owned_by: Callable[[int], None], mode: int, user: int
+) -> None:
+    owned_by(user)
     with pytest.raises(ValueError, match="mode 0600") as caught:
-        read_secret_file(file)
+        read_secret_file(file_of_mode(tmp_path, mode))
     assert VALUE not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o440])
+def test_a_groups_file_is_taken_where_it_is_roots_as_an_orchestrator_mounts_it(
+    tmp_path: Path, owned_by: Callable[[int], None], mode: int
+) -> None:
+    owned_by(0)
+    assert read_secret_file(file_of_mode(tmp_path, mode)) == Secret(VALUE)
+    owned_by(1000)
+    with pytest.raises(ValueError, match="mode 0600"):
+        read_secret_file(tmp_path / "token")
 
 
 def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
