@@ -25,8 +25,8 @@ class CallLimits:
         self, settings: LimitSettings, clock: Clock, *, watches: Collection[str], streams: Collection[str]
     ) -> None:
         """`watches` have places of their own, `streams` may last. Both are full method names."""
-        self._calls = Slots(settings.max_concurrent_calls)
-        self._watching = Slots(settings.max_concurrent_watches)
+        self._calls = _slots(settings.max_concurrent_calls, settings.max_share_per_tenant)
+        self._watching = _slots(settings.max_concurrent_watches, settings.max_share_per_tenant)
         self._keys = _buckets(settings.calls_per_second_per_key, settings.call_burst_per_key)
         self._tenants = _buckets(settings.calls_per_second_per_tenant, settings.call_burst_per_tenant)
         self._max_seconds = settings.max_call_seconds
@@ -61,8 +61,9 @@ class CallLimits:
         if service_of(method) in OPEN_SERVICES:
             yield
             return
-        with self._places(method).place():
-            self._take_tokens(current_caller())
+        caller = current_caller()
+        with self._places(method).place(caller.tenant_id):
+            self._take_tokens(caller)
             yield
 
     def _places(self, method: str) -> Slots:
@@ -82,6 +83,10 @@ class CallLimits:
             raise RateLimited(message, retry_delay_seconds=wait, metadata={"limit": limit})
         for _, of, name in buckets:
             of.take(name, now)
+
+
+def _slots(limit: int, share: float) -> Slots:
+    return Slots(limit, limit_per_tenant=max(1, int(limit * share)))
 
 
 def _buckets(per_second: float, burst: int) -> TokenBuckets | None:

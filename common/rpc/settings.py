@@ -28,6 +28,9 @@ class LimitSettings(Settings):
     are so many, only keys that are known at once are let in."""
     max_concurrent_watches: int = Field(2000, ge=1, le=100_000)
     """Watches open at once. An idle one costs memory only."""
+    max_share_per_tenant: float = Field(0.5, ge=0.01, le=1)
+    """Which part of these calls, and of these watches, one tenant may have, so that no tenant shuts the others out; at least one of each.
+    1 for an installation of one tenant. An admin's calls are no tenant's."""
     calls_per_second_per_key: float = Field(500.0, ge=0, le=100_000)
     """Calls that one key may make in a second, on average; 0 for any number. Each process counts by itself."""
     call_burst_per_key: int = Field(1000, ge=1, le=1_000_000)

@@ -84,7 +84,7 @@ async def test_guesses_use_up_nothing_of_the_tenant_that_they_name(local_server:
 
 
 async def test_a_full_server_refuses_at_once_and_before_it_looks_at_keys() -> None:
-    async with fake_pipelines(max_concurrent_calls=3) as fake:
+    async with fake_pipelines(max_concurrent_calls=3, max_share_per_tenant=1.0) as fake:
         fake.pipelines.open.clear()
         held = [asyncio.create_task(outcome_of(fake.call())) for _ in range(3)]
         await until(lambda: fake.pipelines.at_work == 3)
@@ -112,13 +112,52 @@ async def test_health_is_told_by_a_server_that_is_full() -> None:
 async def test_a_thousand_idle_watchers_leave_room_for_calls_and_one_too_many_is_refused() -> None:
     limits = {"max_concurrent_watches": 1000, "max_concurrent_calls": 1, "calls_per_second_per_key": 0.0}
     async with fake_pipelines(**limits, calls_per_second_per_tenant=0.0) as fake:
-        watches = [fake.watch() for _ in range(1000)]
+        watches = [fake.watch(f"tenant_{number % 2}/1") for number in range(1000)]
         await asyncio.gather(*(watch.read() for watch in watches))
-        assert await outcome_of(fake.watch()) == OVERLOADED
+        assert await outcome_of(fake.watch("good")) == OVERLOADED
         assert await outcome_of(fake.call()) == GOOD
         watches[0].cancel()
         await until(lambda: fake.pipelines.watching == 999)
         await fake.watch().read()
+
+
+NO_RATES = {"calls_per_second_per_key": 0.0, "calls_per_second_per_tenant": 0.0}
+
+
+async def test_a_tenant_that_floods_the_server_takes_its_share_of_places_and_none_of_the_others() -> None:
+    async with fake_pipelines(max_concurrent_calls=20, max_share_per_tenant=0.5, **NO_RATES) as fake:
+        fake.pipelines.open.clear()
+        flood = [asyncio.create_task(outcome_of(fake.call(f"acme/{number % 7}"))) for number in range(2000)]
+        await until(lambda: sum(call.done() for call in flood) == 1990, seconds=60)
+        assert Counter(call.result() for call in flood if call.done()) == {OVERLOADED: 1990}
+        refusal = await refused(fake.call("acme/9"))
+        assert (refusal.reason, refusal.metadata, refusal.retry) == ("OVERLOADED", {"limit": "tenant"}, True)
+
+        others = [asyncio.create_task(outcome_of(fake.call(key))) for key in (*["rival/1"] * 9, "good")]
+        await until(lambda: fake.pipelines.at_work == 20)
+        refusal = await refused(fake.call("good"))
+        assert (refusal.reason, refusal.metadata) == ("OVERLOADED", {}), "now the server itself is full"
+        fake.pipelines.open.set()
+        assert set(await asyncio.gather(*others)) == {GOOD}
+        assert Counter(await asyncio.gather(*flood)) == {GOOD: 10, OVERLOADED: 1990}
+        assert await outcome_of(fake.call("acme/1")) == GOOD, "places come back"
+
+
+async def test_a_tenant_that_watches_as_much_as_it_may_leaves_watches_to_others() -> None:
+    async with fake_pipelines(max_concurrent_watches=4, max_share_per_tenant=0.5, **NO_RATES) as fake:
+        watches = [fake.watch() for _ in range(2)]
+        await asyncio.gather(*(watch.read() for watch in watches))
+        assert await outcome_of(fake.watch()) == OVERLOADED
+        assert await outcome_of(fake.call()) == GOOD
+        await fake.watch("rival/1").read()
+        watches[0].cancel()
+        await until(lambda: fake.pipelines.watching == 2)
+        await fake.watch().read()
+
+
+async def test_the_smallest_share_is_one_place() -> None:
+    async with fake_pipelines(max_concurrent_calls=2, max_share_per_tenant=0.01, **NO_RATES) as fake:
+        assert await outcomes(fake, "acme/1", 3) == [GOOD] * 3
 
 
 class Slow:
@@ -148,7 +187,7 @@ async def test_keys_that_wait_to_be_told_apart_leave_room_for_those_that_are_kno
 
 async def test_a_burst_beyond_the_limit_is_refused_call_by_call_and_none_is_dropped() -> None:
     limits = {"calls_per_second_per_key": 0.0, "calls_per_second_per_tenant": 0.0}
-    async with fake_pipelines(max_concurrent_calls=100, **limits) as fake:
+    async with fake_pipelines(max_concurrent_calls=100, max_share_per_tenant=1.0, **limits) as fake:
         fake.pipelines.open.clear()
         burst = [asyncio.create_task(outcome_of(fake.call())) for _ in range(1500)]
         await until(lambda: sum(call.done() for call in burst) == 1400, seconds=60)

@@ -218,7 +218,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Retry: after RetryInfo. Call less often.
     """
     OVERLOADED: _ErrorReason.ValueType  # 82
-    """RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat.
+    """RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on, or as it takes on for one tenant, where metadata
+    `limit` is `tenant`. Nothing was done; RetryInfo says when to repeat.
     Retry: after RetryInfo. Wait longer each time; another replica may have room.
     """
     CALL_TIMEOUT: _ErrorReason.ValueType  # 83
@@ -438,7 +439,8 @@ RATE_LIMITED: ErrorReason.ValueType  # 81
 Retry: after RetryInfo. Call less often.
 """
 OVERLOADED: ErrorReason.ValueType  # 82
-"""RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on. Nothing was done; RetryInfo says when to repeat.
+"""RESOURCE_EXHAUSTED. The server has as many calls or watches at work as it takes on, or as it takes on for one tenant, where metadata
+`limit` is `tenant`. Nothing was done; RetryInfo says when to repeat.
 Retry: after RetryInfo. Wait longer each time; another replica may have room.
 """
 CALL_TIMEOUT: ErrorReason.ValueType  # 83
