@@ -19,6 +19,7 @@ from tests.stubs.bigquery import connect as bigquery
 
 Connect = Callable[[], Warehouse]
 BUCKET = "files-of-the-tests"
+KINDS = ("local", "bigquery")
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,20 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryStub]:
     server.close()
 
 
-@pytest.fixture(params=["local", "bigquery"])
+def connector(kind: str, request: pytest.FixtureRequest) -> Connect:
+    """What makes adapters to the warehouse of this kind that all tests of this process share."""
+    if kind == "local":
+        local_server: LocalServer = request.getfixturevalue("local_server")
+        return local_server.connect
+    stub: BigQueryStub = request.getfixturevalue("stub")
+    return partial(bigquery, stub.address)
+
+
+@pytest.fixture(params=KINDS)
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
     """Makes adapters to one warehouse, each with connections of its own, as another process has."""
     made: list[Warehouse] = []
-    if request.param == "local":
-        open_new: Connect = request.getfixturevalue("local_server").connect
-    else:
-        stub: BigQueryStub = request.getfixturevalue("stub")
-        open_new = partial(bigquery, stub.address)
+    open_new = connector(request.param, request)
 
     def new() -> Warehouse:
         made.append(open_new())
@@ -131,10 +137,9 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
         await warehouse.close()
 
 
-@pytest.fixture
-def place(connect: Connect, request: pytest.FixtureRequest) -> Place:
-    """A folder of the test's own that the warehouse may load files from."""
-    kind, name = request.node.callspec.params["connect"], uuid.uuid4().hex
+def new_place(kind: str, request: pytest.FixtureRequest) -> Place:
+    """A new folder that the warehouse of this kind may load files from."""
+    name = uuid.uuid4().hex
     if kind == "local":
         folder = request.getfixturevalue("local_server").files / name
         uri = str(folder)
@@ -143,6 +148,12 @@ def place(connect: Connect, request: pytest.FixtureRequest) -> Place:
         uri = f"gs://{BUCKET}/{name}"
     folder.mkdir()
     return Place(uri, folder)
+
+
+@pytest.fixture
+def place(connect: Connect, request: pytest.FixtureRequest) -> Place:
+    """A folder of the test's own that the warehouse may load files from."""
+    return new_place(request.node.callspec.params["connect"], request)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.rpc.system import System, Tenant
 from tests.rpc.tenant_stack import tenant_stack
 from tests.stubs.bigquery import BigQueryStub
 from tests.stubs.bigquery import connect as connect_to_bigquery
-from tests.warehouses import LocalServer
+from tests.warehouses import KINDS, LocalServer, Place, connector, new_place
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -63,6 +63,32 @@ async def faulty(temporal_address: str, tmp_path_factory: pytest.TempPathFactory
     stub.close()
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of warehouse after the other, for all tests of a module that share a stack."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def shared_folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the stack that a module's tests share on one kind of warehouse."""
+    return tmp_path_factory.mktemp(kind)
+
+
+@pytest.fixture(scope="module")
+def shared_place(kind: str, request: pytest.FixtureRequest) -> Place:
+    """A folder that the warehouse of this kind may load files from."""
+    return new_place(kind, request)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_warehouse(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
+    """An adapter that a module's tests share. They run in the loop of the module: `pytest.mark.asyncio(loop_scope="module")`."""
+    warehouse = connector(kind, request)()
+    yield warehouse
+    await warehouse.close()
+
+
 @pytest.fixture
 async def keys(warehouse: Warehouse, tmp_path: Path) -> AsyncIterator[KeyCalls]:
     """A new tenant's keys, on each warehouse."""
@@ -70,14 +96,14 @@ async def keys(warehouse: Warehouse, tmp_path: Path) -> AsyncIterator[KeyCalls]:
         yield await new_tenant(stack, warehouse)
 
 
-@pytest.fixture
-async def life(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> AsyncIterator[LifeCalls]:
-    """Both services with bounds as short as they can be, on each warehouse."""
-    configs_dir = configs_with(tmp_path, {**TEMPLATES, "slow": SLOW_TEMPLATE})
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def life(shared_warehouse: Warehouse, temporal_address: str, shared_folder: Path) -> AsyncIterator[LifeCalls]:
+    """Both services with bounds as short as they can be, on each warehouse, for all tests of a module."""
+    configs_dir = configs_with(shared_folder, {**TEMPLATES, "slow": SLOW_TEMPLATE})
     async with (
-        tenant_stack(tmp_path, warehouse, **BOUNDS) as tenants,
+        tenant_stack(shared_folder, shared_warehouse, **BOUNDS) as tenants,
         pipeline_stack(
-            tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
+            shared_folder, shared_warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
         ) as stack,
     ):
         yield LifeCalls(stack)

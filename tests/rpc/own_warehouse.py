@@ -10,12 +10,10 @@ from tests.stubs.bigquery import BigQueryStub
 from tests.stubs.bigquery import connect as bigquery
 from tests.warehouses import LocalServer
 
-KINDS = ("local", "bigquery")
-
 
 @asynccontextmanager
 async def own_warehouse(kind: str, folder: Path) -> AsyncIterator[Callable[[], Warehouse]]:
-    """Start one of KINDS; yields what makes adapters, each with connections of its own, as another process has them."""
+    """Start one of tests.warehouses.KINDS; yields what makes adapters, each with connections of its own, as another process has them."""
     made: list[Warehouse] = []
     with ExitStack() as stack:
         if kind == "local":

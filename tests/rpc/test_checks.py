@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2
 from convergence.pipeline.v1 import run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_stack
 from tests.rpc.tenant_stack import tenant_stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEMPLATE = """
 description: Cost of a day, checked in every way
@@ -36,12 +39,14 @@ steps:
 NAMES = ("accepted_values_service", "range_cost", "row_count", "freshness_day", "relationships_service", "expression")
 
 
-@pytest.fixture
-async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
-    configs_dir = configs_with(tmp_path, {"checked": TEMPLATE})
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str
+) -> AsyncIterator[PipelineStack]:
+    configs_dir = configs_with(shared_folder, {"checked": TEMPLATE})
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
     ):
         yield running
 

@@ -23,6 +23,8 @@ from tests.rpc.life_calls import LifeCalls
 from tests.rpc.pipeline_stack import pipeline_stack
 from tests.rpc.statuses import outcome_of, refused, until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 NO_KEY = ("UNAUTHENTICATED", "API_KEY_INVALID")
 NOT_FOUND = ("NOT_FOUND", "TENANT_NOT_FOUND")
 EXISTS = ("ALREADY_EXISTS", "TENANT_EXISTS")
@@ -67,14 +69,17 @@ async def test_a_deleted_tenant_leaves_an_empty_dataset_and_nothing_that_works(l
 
 
 @pytest.mark.parametrize(
-    "connect", ["local"], indirect=True
+    "kind", ["local"], indirect=True
 )  # the stub of BigQuery writes nothing beside a slow statement
-async def test_the_runs_of_a_tenant_that_is_deleted_end_before_its_tables_do(life: LifeCalls) -> None:
+async def test_the_runs_of_a_tenant_that_is_deleted_end_before_its_tables_do(
+    life: LifeCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tenant_id, key = await life.stack.onboard(export=False)
     runs = [await life.start_slow(tenant_id, key, note) for note in ("a", "b")]
     runner = life.stack.tenants.runner
     assert runner.canceller is not None
-    runner.canceller = noting = Noting(runner.canceller, life.stack.warehouse)
+    noting = Noting(runner.canceller, life.stack.warehouse)
+    monkeypatch.setattr(runner, "canceller", noting)
     assert (await life.delete(tenant_id)).state == tenant_pb2.Tenant.DELETED
     assert noting.recorded == {(run_id, "CANCELLED") for run_id in runs}
     for run_id in runs:
@@ -99,14 +104,17 @@ async def test_an_unknown_tenant_and_a_dataset_of_somebody_else_are_not_deleted(
     assert await life.stack.warehouse.get_dataset(foreign) == before
 
 
-async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_completes_it(life: LifeCalls) -> None:
+async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_completes_it(
+    life: LifeCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tenant_id, key = await life.stack.onboard(export=False)
     tables = await life.tables(tenant_id)
     runner, fields = life.stack.tenants.runner, {"request_id": str(uuid.uuid4())}
     await life.get(tenant_id, key)  # its state is known now, for a second
     async with grpc.aio.insecure_channel("127.0.0.1:1") as nowhere:
-        canceller, runner.canceller = runner.canceller, PipelineClient(lambda: nowhere, bound_seconds=1.0)
-        refusal = await refused(life.delete(tenant_id, **fields))
+        with monkeypatch.context() as patched:
+            patched.setattr(runner, "canceller", PipelineClient(lambda: nowhere, bound_seconds=1.0))
+            refusal = await refused(life.delete(tenant_id, **fields))
     assert (refusal.code, refusal.reason, refusal.retry) == (*AWAY, True)
     assert await outcome_of(life.get(tenant_id, key)) == NO_KEY, (
         "from the first change on, by the replica that answered"
@@ -121,7 +129,6 @@ async def test_without_pipeline_service_a_deletion_waits_and_the_same_call_compl
         assert await outcome_of(call) == NOT_FOUND
     assert await outcome_of(life.onboard(tenant_id)) == EXISTS
 
-    runner.canceller = canceller
     with structlog.testing.capture_logs() as logs:
         assert (await life.delete(tenant_id, **fields)).state == tenant_pb2.Tenant.DELETED
     assert await life.tables(tenant_id) == set()
@@ -156,8 +163,9 @@ async def test_deletions_of_one_tenant_at_the_same_time_all_succeed(life: LifeCa
 
 
 async def test_a_pipeline_service_that_knows_no_such_admin_is_an_operators_to_mend(
-    life: LifeCalls, temporal_address: str, tmp_path: Path
+    life: LifeCalls, temporal_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(life.stack.tenants.runner, "canceller", None)  # another's, and in the end the shared one again
     tenant_id, key = await life.stack.onboard(export=False)
     others_admin = {"admin_key_hashes": (digest_of(mint_admin()),)}
     async with AsyncExitStack() as stack:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
@@ -13,14 +14,18 @@ from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 NEXT_DAY = "2025-11-16"
 
 
-@pytest.fixture
-async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str
+) -> AsyncIterator[PipelineStack]:
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address) as running,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address) as running,
     ):
         yield running
 

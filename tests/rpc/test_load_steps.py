@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2
@@ -21,6 +22,8 @@ from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 from tests.warehouses import LocalServer, Place
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HEADER = "day,service,cost\n"
 ROWS = HEADER + f'{DAY},"compute, ""big""\nand wide",1.123456789\n{DAY},storage,2\n'
@@ -40,26 +43,30 @@ class Loading:
         return self.place.write(f"tenants/{tenant_id}/{path}", content)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loading(
-    warehouse: Warehouse, place: Place, local_server: LocalServer, tmp_path: Path, temporal_address: str
+    shared_warehouse: Warehouse,
+    shared_place: Place,
+    local_server: LocalServer,
+    shared_folder: Path,
+    temporal_address: str,
 ) -> AsyncIterator[Loading]:
-    configs_dir = configs_with(tmp_path, TEMPLATES)
-    is_local = not place.uri.startswith("gs://")
-    token_file = tmp_path / "token"
+    configs_dir = configs_with(shared_folder, TEMPLATES)
+    is_local = not shared_place.uri.startswith("gs://")
+    token_file = shared_folder / "token"
     token_file.touch(mode=0o600)
     local = {"warehouse": "local", "warehouse_address": local_server.address, "warehouse_token_file": token_file}
     options: dict[str, Any] = {
         "configs_dir": configs_dir,
         **(local if is_local else {}),
-        "load_locations": f"inbox={place.uri}/tenants",
-        "shared_load_locations": f"rates={place.uri}/{SHARED}",
+        "load_locations": f"inbox={shared_place.uri}/tenants",
+        "shared_load_locations": f"rates={shared_place.uri}/{SHARED}",
     }
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, **options) as stack,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address, **options) as stack,
     ):
-        yield Loading(stack, place, options)
+        yield Loading(stack, shared_place, options)
 
 
 def failed(run: run_pb2.Run) -> str:

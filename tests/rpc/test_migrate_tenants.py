@@ -18,9 +18,10 @@ from convergence.tenant.v1 import maintenance_pb2 as pb2
 from convergence.tenant.v1 import tenant_pb2
 from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.rpc.earlier_release import CURRENT, NOW, OldTenant, old_tenant, specs_of
-from tests.rpc.own_warehouse import KINDS, own_warehouse
+from tests.rpc.own_warehouse import own_warehouse
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import TenantStack, as_key, tenant_stack
+from tests.warehouses import KINDS
 
 Answer = pb2.MigrateTenantsResponse
 Connect = Callable[[], Warehouse]

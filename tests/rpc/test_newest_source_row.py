@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1.error_reason_pb2 import ErrorReason
@@ -14,6 +15,8 @@ from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import plan_pb2, run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_stack
 from tests.rpc.tenant_stack import tenant_stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FRESH = """
 description: Tells how fresh its source is
@@ -47,19 +50,23 @@ class Fresh:
         return run
 
 
-@pytest.fixture
-async def fresh(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> AsyncIterator[Fresh]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fresh(shared_warehouse: Warehouse, temporal_address: str, shared_folder: Path) -> AsyncIterator[Fresh]:
     templates = {"fresh": FRESH % OF_THE_DAY, "no_time": FRESH % "SELECT COUNT(*) FROM `{source.export}`"}
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
         pipeline_stack(
-            tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_with(tmp_path, templates)
+            shared_folder,
+            shared_warehouse,
+            tenants,
+            temporal_address,
+            configs_dir=configs_with(shared_folder, templates),
         ) as stack,
     ):
         yield Fresh(stack, *await stack.onboard())
 
 
-async def test_the_newest_row_is_told_by_the_step_the_run_and_its_record(warehouse: Warehouse, fresh: Fresh) -> None:
+async def test_the_newest_row_is_told_by_the_step_the_run_and_its_record(fresh: Fresh) -> None:
     run = await fresh.run("fresh")
     assert run.status == run_pb2.Run.COMPLETE, run
     newest = datetime.fromisoformat(DAY).replace(tzinfo=UTC)
@@ -68,7 +75,7 @@ async def test_the_newest_row_is_told_by_the_step_the_run_and_its_record(warehou
     assert not run.steps[1].HasField("newest_source_row_time")
     [row] = [
         row
-        for row in await warehouse.list_rows(TableRef(fresh.tenant_id, "pipeline_runs"))
+        for row in await fresh.stack.warehouse.list_rows(TableRef(fresh.tenant_id, "pipeline_runs"))
         if row["pipeline_logging_id"] == run.pipeline_logging_id
     ]
     assert row["newest_source_row_time"] == newest

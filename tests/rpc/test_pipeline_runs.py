@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2
@@ -14,16 +15,20 @@ from tests.rpc.pipeline_stack import DAY, PipelineStack, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import ADMIN, as_key, tenant_stack
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 COMPUTE = {"day": DAY, "service": "compute", "cost": "1.123456789", "items": "3", "billed": True, "ratio": 0.5}
 STORAGE = {"day": DAY, "service": "storage", "cost": "2", "items": "4", "billed": False, "ratio": 1.5}
 NEXT_DAY = {"day": "2025-11-16", "service": "compute", "cost": "8", "items": "5", "billed": None, "ratio": 2.5}
 
 
-@pytest.fixture
-async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str
+) -> AsyncIterator[PipelineStack]:
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address) as running,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address) as running,
     ):
         yield running
 

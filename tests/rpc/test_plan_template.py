@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.pipeline.v1 import plan_pb2, run_pb2
@@ -19,6 +20,8 @@ from tests.rpc.statuses import until
 from tests.rpc.system import NEVER
 from tests.rpc.tenant_stack import tenant_stack
 from tests.waiting import PAUSE_SECONDS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NEXT_DAY = "2025-11-16"
 MINIMUM = 10 * 2**20
@@ -41,8 +44,10 @@ def template(*steps: str, kind: str = "{type: string, default: a}", **edits: str
     return f"description: Of these tests\nparameters: {parameters}\nsteps:\n{listed}"
 
 
+EDITED = ("changing", "retyped", "forgotten")
+"""One for each test that edits its template."""
 MORE = {
-    "changing": template("kept", "edited", "dropped"),
+    **{name: template("kept", "edited", "dropped") for name in EDITED},
     "wrong": template("kept", "edited", edited="SELECT number FROM `{tenant_id}.kept_table`"),
     "conditional": """
 description: Of these tests
@@ -79,26 +84,26 @@ class Planning:
         answer: plan_pb2.TemplatePlan = await self.stack.stub.PlanTemplate(request, metadata=key, timeout=30)
         return answer
 
-    async def edit(self, tenant_id: str, key: Any, text: str) -> None:
-        """Change the template `changing`, and return once the service has it."""
-        before = (await self.plan(tenant_id, key, "changing")).template_digest
-        (self.templates / "changing.yml").write_text(text)
+    async def edit(self, tenant_id: str, key: Any, name: str, text: str) -> None:
+        """Change one of EDITED, and return once the service has it."""
+        before = (await self.plan(tenant_id, key, name)).template_digest
+        (self.templates / f"{name}.yml").write_text(text)
 
         async with asyncio.timeout(20):
-            while (await self.plan(tenant_id, key, "changing")).template_digest == before:  # noqa: ASYNC110 - files have no event
+            while (await self.plan(tenant_id, key, name)).template_digest == before:  # noqa: ASYNC110 - files have no event
                 await asyncio.sleep(PAUSE_SECONDS)
 
 
-@pytest.fixture
-async def planning(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[Planning]:
-    configs_dir = configs_with(tmp_path, {**TEMPLATES, **MORE})
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def planning(shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str) -> AsyncIterator[Planning]:
+    configs_dir = configs_with(shared_folder, {**TEMPLATES, **MORE})
     async with (
-        tenant_stack(tmp_path, warehouse, **BOUNDS) as tenants,
+        tenant_stack(shared_folder, shared_warehouse, **BOUNDS) as tenants,
         pipeline_stack(
-            tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
+            shared_folder, shared_warehouse, tenants, temporal_address, configs_dir=configs_dir, **PIPELINE_BOUNDS
         ) as stack,
     ):
-        yield Planning(stack, warehouse, configs_dir / "gcp" / "test")
+        yield Planning(stack, shared_warehouse, configs_dir / "gcp" / "test")
 
 
 def by_id(plan: plan_pb2.TemplatePlan) -> dict[str, plan_pb2.PlannedStep]:
@@ -238,7 +243,7 @@ async def test_a_plan_tells_which_steps_an_edit_has_changed_whatever_the_paramet
     tenant_id, key = await planning.stack.onboard(export=False)
     digest = (await planning.plan(tenant_id, key, "changing")).template_digest
     await planning.stack.run(tenant_id, key, "changing", parameters={"kind": "b"})
-    await planning.edit(tenant_id, key, template("kept", "edited", "new", edited="SELECT 4 AS number"))
+    await planning.edit(tenant_id, key, "changing", template("kept", "edited", "new", edited="SELECT 4 AS number"))
     plan = await planning.plan(tenant_id, key, "changing", date=NEXT_DAY)
     assert plan.difference.changed
     assert plan.difference.last_run_digest == digest != plan.template_digest
@@ -252,22 +257,22 @@ async def test_a_plan_tells_which_steps_an_edit_has_changed_whatever_the_paramet
 
 async def test_a_template_that_does_not_take_the_last_runs_parameters_only_differs(planning: Planning) -> None:
     tenant_id, key = await planning.stack.onboard(export=False)
-    await planning.stack.run(tenant_id, key, "changing", parameters={"kind": "b"})
-    await planning.edit(tenant_id, key, template("kept", kind="{type: enum, values: [a, c], default: a}"))
-    plan = await planning.plan(tenant_id, key, "changing")
+    await planning.stack.run(tenant_id, key, "retyped", parameters={"kind": "b"})
+    await planning.edit(tenant_id, key, "retyped", template("kept", kind="{type: enum, values: [a, c], default: a}"))
+    plan = await planning.plan(tenant_id, key, "retyped")
     assert plan.difference.changed
     assert not plan.difference.steps
 
 
 async def test_a_run_that_the_engine_forgot_is_known_by_its_digest_alone(planning: Planning) -> None:
     tenant_id, key = await planning.stack.onboard(export=False)
-    await planning.stack.run(tenant_id, key, "changing")
+    await planning.stack.run(tenant_id, key, "forgotten")
     runs = TableRef(tenant_id, "pipeline_runs")
     await execute(planning.warehouse, f"UPDATE `{runs}` SET pipeline_logging_id = '{NEVER}' WHERE TRUE")
-    same = await planning.plan(tenant_id, key, "changing")
+    same = await planning.plan(tenant_id, key, "forgotten")
     assert (same.difference.pipeline_logging_id, same.difference.changed) == (NEVER, False)
     assert {change for _, change in changes(same)} == {"UNCHANGED"}, "one file does one thing"
-    await planning.edit(tenant_id, key, template("kept"))
-    edited = await planning.plan(tenant_id, key, "changing")
+    await planning.edit(tenant_id, key, "forgotten", template("kept"))
+    edited = await planning.plan(tenant_id, key, "forgotten")
     assert (edited.difference.pipeline_logging_id, edited.difference.changed) == (NEVER, True)
     assert not edited.difference.steps

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import QueryJob, Statement, TableRef, Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
@@ -14,6 +15,8 @@ from convergence.pipeline.v1 import run_pb2
 from tests.rpc.pipeline_stack import DAY, TEMPLATES, PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RESUMABLE = """
 description: Fails until its source has many rows
@@ -36,19 +39,20 @@ steps:
 """
 
 
-@pytest.fixture
-def configs_dir(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def configs_dir(shared_folder: Path) -> Path:
     single = RESUMABLE.replace("parameters:", "exclusive: true\nparameters:").replace("min: 4", "min: 3")
-    return configs_with(tmp_path, {"resumable": RESUMABLE, "single": single, "list": TEMPLATES["list"]})
+    templates = {"resumable": RESUMABLE, "changing": RESUMABLE, "single": single, "list": TEMPLATES["list"]}
+    return configs_with(shared_folder, templates)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(
-    warehouse: Warehouse, tmp_path: Path, temporal_address: str, configs_dir: Path
+    shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str, configs_dir: Path
 ) -> AsyncIterator[PipelineStack]:
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
     ):
         yield running
 
@@ -77,9 +81,9 @@ async def _statement(stack: PipelineStack, sql: str) -> None:
     await stack.warehouse.wait(job.job_id, timeout_seconds=60)
 
 
-async def failed(stack: PipelineStack) -> tuple[str, Any, run_pb2.Run]:
+async def failed(stack: PipelineStack, template_name: str = "resumable") -> tuple[str, Any, run_pb2.Run]:
     tenant_id, key = await stack.onboard()
-    run = await stack.run(tenant_id, key, "resumable")
+    run = await stack.run(tenant_id, key, template_name)
     assert [step.status for step in run.steps] == [run_pb2.Step.COMPLETE, run_pb2.Step.FAILED, run_pb2.Step.SKIPPED]
     return tenant_id, key, run
 
@@ -87,9 +91,9 @@ async def failed(stack: PipelineStack) -> tuple[str, Any, run_pb2.Run]:
 async def test_a_retry_goes_on_from_the_step_that_failed_with_the_plan_that_was_accepted(
     stack: PipelineStack, configs_dir: Path
 ) -> None:
-    tenant_id, key, run = await failed(stack)
+    tenant_id, key, run = await failed(stack, "changing")
     await mend(stack, tenant_id)
-    template = configs_dir / "gcp" / "test" / "resumable.yml"
+    template = configs_dir / "gcp" / "test" / "changing.yml"
     template.write_text(RESUMABLE.replace("min: 4", "min: 400"))  # a change that the plan does not know of
     started = await retry(stack, key, run.pipeline_logging_id)
     assert (started.pipeline_id, started.already_running) == (run.pipeline_id, False)

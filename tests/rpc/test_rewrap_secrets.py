@@ -21,11 +21,12 @@ from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.local_kms import version_name
 from tests.rpc.earlier_release import old_tenant
 from tests.rpc.held_warehouse import HeldWarehouse
-from tests.rpc.own_warehouse import KINDS, own_warehouse
+from tests.rpc.own_warehouse import own_warehouse
 from tests.rpc.rotating_kms import Kms, State
 from tests.rpc.secret_rows import credentials, execute, key_row, put_credentials, write_key
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import TenantStack, tenant_stack
+from tests.warehouses import KINDS
 
 Answer = pb2.RewrapSecretsResponse
 V1, V2 = version_name(1), version_name(2)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import JobResult, TableRef, Warehouse
 from convergence.errors.v1 import error_reason_pb2
@@ -15,6 +16,8 @@ from tests.rpc.held_warehouse import HeldWarehouse
 from tests.rpc.pipeline_stack import PipelineStack, configs_with, pipeline_stack
 from tests.rpc.tenant_stack import tenant_stack
 from tests.warehouses import LocalServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _STEP = """  - id: {id}
     type: query
@@ -73,12 +76,14 @@ class Slow(HeldWarehouse):
         await self.__getattr__("cancel")(job_id)
 
 
-@pytest.fixture
-async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
-    configs_dir = configs_with(tmp_path, TEMPLATES)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str
+) -> AsyncIterator[PipelineStack]:
+    configs_dir = configs_with(shared_folder, TEMPLATES)
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
     ):
         yield running
 

@@ -11,6 +11,8 @@ from convergence.tenant.v1 import tenant_service_pb2 as tenants_pb2
 from tests.rpc.life_calls import LifeCalls
 from tests.rpc.statuses import outcome_of, until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SUSPENDED = ("FAILED_PRECONDITION", "TENANT_SUSPENDED")
 NOT_READY = ("FAILED_PRECONDITION", "TENANT_NOT_READY")
 NOT_FOUND = ("NOT_FOUND", "TENANT_NOT_FOUND")
@@ -94,7 +96,7 @@ async def test_tenants_are_listed_page_by_page_in_whatever_state(life: LifeCalls
 
 
 # The stub of BigQuery writes nothing beside a slow statement.
-@pytest.mark.parametrize("connect", ["local"], indirect=True)
+@pytest.mark.parametrize("kind", ["local"], indirect=True)
 async def test_a_suspended_tenants_runs_are_cancelled_recorded_and_awaited(life: LifeCalls) -> None:
     tenant_id, key = await life.stack.onboard(export=False)
     runs = [await life.start_slow(tenant_id, key, note) for note in ("a", "b")]

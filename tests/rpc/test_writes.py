@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import Warehouse
 from convergence.errors.v1 import error_reason_pb2
@@ -12,6 +13,8 @@ from convergence.pipeline.v1 import plan_pb2, run_pb2
 from tests.rpc.pipeline_stack import DAY, PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEMPLATES = {
     "merged": """
@@ -73,12 +76,14 @@ steps:
 }
 
 
-@pytest.fixture
-async def stack(warehouse: Warehouse, tmp_path: Path, temporal_address: str) -> AsyncIterator[PipelineStack]:
-    configs_dir = configs_with(tmp_path, TEMPLATES)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    shared_warehouse: Warehouse, shared_folder: Path, temporal_address: str
+) -> AsyncIterator[PipelineStack]:
+    configs_dir = configs_with(shared_folder, TEMPLATES)
     async with (
-        tenant_stack(tmp_path, warehouse) as tenants,
-        pipeline_stack(tmp_path, warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
+        tenant_stack(shared_folder, shared_warehouse) as tenants,
+        pipeline_stack(shared_folder, shared_warehouse, tenants, temporal_address, configs_dir=configs_dir) as running,
     ):
         yield running
 
