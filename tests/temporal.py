@@ -1,5 +1,6 @@
 """Temporal's dev server for tests: one for each test process, its state in a temporary folder."""
 
+import asyncio
 import socket
 import subprocess
 import sysconfig
@@ -9,6 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 _SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 
@@ -54,3 +59,19 @@ def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.address
     finally:
         server.stop()
+
+
+async def forget(client: Client, workflow_id: str) -> None:
+    """Have the engine forget the last execution of a workflow, as an operator deletes it."""
+    execution = WorkflowExecution(workflow_id=workflow_id)
+    request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+    await client.workflow_service.delete_workflow_execution(request)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await client.get_workflow_handle(workflow_id).describe()
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    return
+                raise
+            await asyncio.sleep(0.05)

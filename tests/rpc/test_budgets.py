@@ -15,9 +15,12 @@ from common.warehouse.warehouse import TableRef, Warehouse
 from convergence.errors.v1.error_reason_pb2 import ErrorReason
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import plan_pb2, run_pb2
+from pipeline_service.temporal_connection import connect as connect_engine
+from pipeline_service.temporal_names import gate_id
 from tests.rpc.pipeline_stack import PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refusal_of, refused
 from tests.rpc.tenant_stack import tenant_stack
+from tests.temporal import forget
 from tests.warehouses import Connect
 
 MIB = 2**20
@@ -110,6 +113,20 @@ async def test_runs_on_two_replicas_cannot_pass_the_day_of_their_tenant_together
     assert (refusal.code, refusal.reason, refusal.retry) == ("RESOURCE_EXHAUSTED", "BUDGET_EXCEEDED", True)
     assert refusal.metadata == {"bytes_left": str(left)}
     assert outcome_of(await replicas.there.run(other_id, other_key, "small", date="")) == "COMPLETE"
+
+
+async def test_a_day_is_summed_up_from_the_records_where_the_engine_has_forgotten_the_gate(
+    replicas: Replicas, temporal_address: str
+) -> None:
+    tenant_id, key = await replicas.here.onboard()
+    for number in range(3):
+        run = await replicas.here.run(tenant_id, key, "small", date="", parameters={"note": str(number)})
+        assert outcome_of(run) == "COMPLETE"
+    client = await connect_engine(temporal_address, namespace="default")
+    await forget(client, gate_id(tenant_id))
+    assert outcome_of(await replicas.there.run(tenant_id, key, "small", date="")) == "BUDGET_EXCEEDED"
+    refusal = await refused(replicas.here.start(tenant_id, key, "small", date=""))
+    assert refusal.metadata == {"bytes_left": str(DAY_BYTES - 3 * STEP_BILLS)}
 
 
 async def test_parallel_steps_cannot_pass_the_budget_of_a_template_together(replicas: Replicas) -> None:

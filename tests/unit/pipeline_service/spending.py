@@ -4,9 +4,6 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-
 from common.warehouse.estimate import MINIMUM_BILLED_BYTES as LEAST
 from common.warehouse.estimate import Estimate
 from pipeline_service.budget_messages import DayUse
@@ -16,6 +13,7 @@ from pipeline_service.gate_messages import Limits
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run
 from pipeline_service.temporal_names import gate_id
+from tests.temporal import forget
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.fake_warehouse import DAY
 from tests.unit.pipeline_service.plans import check, plan, query_step, with_timeout
@@ -95,14 +93,7 @@ class Spending:
 
     async def forget_gate(self) -> None:
         """Have the engine forget the gate."""
-        gate = self.lab.client.get_workflow_handle(gate_id(self.lab.tenant_id))
-        request = DeleteWorkflowExecutionRequest(
-            namespace=self.lab.client.namespace, workflow_execution=WorkflowExecution(workflow_id=gate.id)
-        )
-        await self.lab.client.workflow_service.delete_workflow_execution(request)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (await self.lab.gates.last(self.lab.tenant_id)).day is not None:  # noqa: ASYNC110 - it forgets in its time
-                await asyncio.sleep(0.05)
+        await forget(self.lab.client, gate_id(self.lab.tenant_id))
 
 
 def per_run(lab: Lab, size: int) -> Spending:
