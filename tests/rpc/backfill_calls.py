@@ -94,6 +94,13 @@ class Backfills:
                     return run
                 await asyncio.sleep(0.05)
 
+    async def all_ended(self) -> None:
+        """Return once no run of the tenant is active."""
+        request = pb2.ListRunsRequest(tenant_id=self.tenant_id)
+        listed = await self.stack.stub.ListRuns(request, metadata=self.key, timeout=20)
+        for run in listed.runs:
+            await self.end_of(run.pipeline_logging_id)
+
     async def wait_in_line(self, *run_ids: str, places: list[int]) -> None:
         """Return once the runs, in whatever order, have these places in the tenant's queue."""
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -17,12 +17,13 @@ class HeldWarehouse(PassingOn):
         self.waiting = asyncio.Event()
         """Set once a job waits."""
         self.arrivals = asyncio.Semaphore(0)
-        """Released by each job that waits."""
+        """Released by each job that waits since `hold`."""
 
     def hold(self) -> None:
         """Hold jobs back from now on."""
         self._open.clear()
         self.waiting.clear()
+        self.arrivals = asyncio.Semaphore(0)
 
     def release(self) -> None:
         """Let all go on."""

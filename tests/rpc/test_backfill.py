@@ -6,38 +6,53 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1 import plan_pb2, run_pb2
 from tests.rpc.backfill_calls import DAYS, DAYS_TEMPLATE, FIRST, LAST, Backfills, most_at_once, statuses
 from tests.rpc.held_warehouse import HeldWarehouse
-from tests.rpc.pipeline_stack import configs_with, pipeline_stack
+from tests.rpc.pipeline_stack import PipelineStack, configs_with, pipeline_stack
 from tests.rpc.statuses import refused
 from tests.rpc.tenant_stack import tenant_stack
 
-ON_ONE = pytest.mark.parametrize("connect", ["local"], indirect=True)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ON_ONE = pytest.mark.parametrize("kind", ["local"], indirect=True)
 """For what has nothing to do with the warehouse."""
 
 
-@pytest.fixture
-def configs_dir(tmp_path: Path) -> Path:
-    return configs_with(tmp_path, {"days": DAYS_TEMPLATE, "alone": f"{DAYS_TEMPLATE}exclusive: true\n"})
+@pytest.fixture(scope="module")
+def configs_dir(shared_folder: Path) -> Path:
+    templates = {"days": DAYS_TEMPLATE, "changing": DAYS_TEMPLATE, "alone": f"{DAYS_TEMPLATE}exclusive: true\n"}
+    return configs_with(shared_folder, templates)
 
 
-@pytest.fixture
-async def backfills(
-    warehouse: Warehouse, temporal_address: str, tmp_path: Path, configs_dir: Path
-) -> AsyncIterator[Backfills]:
-    held = HeldWarehouse(warehouse)
+@pytest.fixture(scope="module")
+def held(shared_warehouse: Warehouse) -> HeldWarehouse:
+    return HeldWarehouse(shared_warehouse)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(
+    held: HeldWarehouse, temporal_address: str, shared_folder: Path, configs_dir: Path
+) -> AsyncIterator[PipelineStack]:
     adapter = cast("Warehouse", held)
     options = {"configs_dir": configs_dir, "max_active_runs_per_tenant": 3}
     async with (
-        tenant_stack(tmp_path, adapter) as tenants,
-        pipeline_stack(tmp_path, adapter, tenants, temporal_address, **options) as stack,
+        tenant_stack(shared_folder, adapter) as tenants,
+        pipeline_stack(shared_folder, adapter, tenants, temporal_address, **options) as running,
     ):
-        yield Backfills(stack, held, *await stack.onboard())
-        held.release()
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def backfills(stack: PipelineStack, held: HeldWarehouse) -> AsyncIterator[Backfills]:
+    """A new tenant's, whose runs have ended before the next test holds its own."""
+    calls = Backfills(stack, held, *await stack.onboard())
+    yield calls
+    held.release()
+    await calls.all_ended()
 
 
 async def test_every_day_has_its_run_and_a_day_that_fails_does_not_stop_the_others(backfills: Backfills) -> None:
@@ -114,10 +129,10 @@ async def test_a_cancelled_backfill_ends_its_own_runs_and_leaves_those_that_it_j
 async def test_a_retry_runs_only_the_days_that_failed_each_from_where_it_failed(
     backfills: Backfills, configs_dir: Path
 ) -> None:
-    failed = await backfills.run(parameters={"note": "kept"})
+    failed = await backfills.run(template_name="changing", parameters={"note": "kept"})
     assert statuses(failed) == ["FAILED", "COMPLETE", "COMPLETE", "FAILED"]
     await backfills.mend(FIRST)
-    template = configs_dir / "gcp" / "test" / "days.yml"
+    template = configs_dir / "gcp" / "test" / "changing.yml"
     template.write_text(DAYS_TEMPLATE.replace("min: 1}]", "min: 100}]"))  # a change that the backfill does not know of
     again = await backfills.end_of(await backfills.retry(failed.pipeline_logging_id))
     assert (again.retry_of, again.trigger_by) == (failed.pipeline_logging_id, "retry")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 
 from common.warehouse.warehouse import Warehouse
 from convergence.errors.v1 import error_reason_pb2
@@ -18,6 +19,7 @@ from tests.rpc.pipeline_stack import TEMPLATES, configs_with, pipeline_stack
 from tests.rpc.statuses import until
 from tests.rpc.tenant_stack import tenant_stack
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATIENCE_SECONDS = 60
 NOTES = ("first", "second", "third")
 
@@ -64,19 +66,33 @@ class WaitingRuns:
         return await self.calls.stack.end_of(self.key, self.ids[number])
 
 
-@pytest.fixture
-async def waiting(warehouse: Warehouse, temporal_address: str, tmp_path: Path) -> AsyncIterator[WaitingRuns]:
-    held = HeldWarehouse(warehouse)
+@pytest.fixture(scope="module")
+def held(shared_warehouse: Warehouse) -> HeldWarehouse:
+    return HeldWarehouse(shared_warehouse)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def calls(held: HeldWarehouse, temporal_address: str, shared_folder: Path) -> AsyncIterator[LifeCalls]:
+    """The services, where a tenant may have one run."""
     adapter = cast("Warehouse", held)
-    options = {"configs_dir": configs_with(tmp_path, TEMPLATES), "max_active_runs_per_tenant": 1, **PIPELINE_BOUNDS}
+    configs_dir = configs_with(shared_folder, TEMPLATES)
+    options = {"configs_dir": configs_dir, "max_active_runs_per_tenant": 1, **PIPELINE_BOUNDS}
     async with (
-        tenant_stack(tmp_path, adapter, **BOUNDS) as tenants,
-        pipeline_stack(tmp_path, adapter, tenants, temporal_address, **options) as stack,
+        tenant_stack(shared_folder, adapter, **BOUNDS) as tenants,
+        pipeline_stack(shared_folder, adapter, tenants, temporal_address, **options) as stack,
     ):
-        runs = WaitingRuns(LifeCalls(stack), held)
-        await runs.start()
-        yield runs
-        held.release()
+        yield LifeCalls(stack)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def waiting(calls: LifeCalls, held: HeldWarehouse) -> AsyncIterator[WaitingRuns]:
+    """A new tenant's runs, which have ended before the next test holds its own."""
+    runs = WaitingRuns(calls, held)
+    await runs.start()
+    yield runs
+    held.release()
+    for number in range(len(NOTES)):
+        await runs.end_of(number)
 
 
 async def test_a_run_that_waits_is_pending_recorded_and_joined_like_any_other(waiting: WaitingRuns) -> None:
