@@ -66,6 +66,8 @@ def configure(*, output: Literal["json", "console"], level: str = "INFO", stream
     google.handlers = [handler]
     google.propagate = False
     google.setLevel(max(logging.INFO, logging.getLogger().level))
+    # OpenTelemetry warns of what it cannot read of a caller's trace, by repeating it, before anybody knows who calls.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
 
 

@@ -17,6 +17,7 @@ from google.api_core.exceptions import PermissionDenied
 
 from common import logs
 from common.secret import Secret
+from common.telemetry.telemetry import trace_id_in
 from tests.local_kms import CALL, Fake, client_of
 from tests.local_kms import KEY as KMS_KEY
 
@@ -217,6 +218,15 @@ async def test_what_kms_encrypts_is_not_logged_at_any_level(stream: io.StringIO)
     assert len(fake.requests) == 1
     assert "plain-text" not in stream.getvalue()
     assert base64.b64encode(b"plain-text").decode() not in stream.getvalue()
+
+
+def test_what_a_caller_says_of_its_trace_is_not_logged_where_it_is_malformed(stream: io.StringIO) -> None:
+    for trace_state in (f"{KEY} = {KEY}", KEY * 300, "a=b" + " " * 8000 + KEY):
+        trace_id_in(
+            {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": trace_state}
+        )
+        trace_id_in({"traceparent": trace_state * 10})
+    assert stream.getvalue() == ""
 
 
 def test_warnings_are_logged(stream: io.StringIO) -> None:

@@ -1,5 +1,7 @@
 """Where telemetry goes: nowhere unless asked for, and beyond this machine with TLS."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -37,3 +39,12 @@ def test_settings_that_would_tell_others_are_refused(options: dict[str, Any], to
     found = problems(**options)
     assert told in found
     assert bool(found) == bool(told)
+
+
+def test_services_that_tell_nothing_load_no_sdk() -> None:
+    code = (
+        "import sys, pipeline_service.bootstrap, tenant_service.bootstrap\n"
+        "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert loaded.stdout == "[]\n"
