@@ -57,8 +57,15 @@ class Method:
     @property
     def path_pattern(self) -> str:
         """A regular expression (RE2) for the paths that the template means."""
-        parts = re.split(r"\{\w+\}", self.path)
-        return "[^/]+".join(map(re.escape, parts))
+        return self._pattern("[^/]+")
+
+    @property
+    def exact_path_pattern(self) -> str:
+        """The same without paths that end with a `:verb` of another template, or of none."""
+        return self._pattern("[^/:]+")
+
+    def _pattern(self, value: str) -> str:
+        return value.join(map(re.escape, re.split(r"\{\w+\}", self.path)))
 
 
 def methods() -> tuple[Method, ...]:

@@ -258,6 +258,10 @@ function envoy_on_request(handle)
     headers:replace("x-correlation-id", id)
   end
   handle:streamInfo():dynamicMetadata():set(META, "correlation_id", id)
+  local allow = handle:metadata():get("allow")
+  if allow then
+    return handle:respond({ [":status"] = "405", ["allow"] = allow }, "There is no such method: this path allows " .. allow)
+  end
   local request = handle:metadata():get("request")
   if not request then
     return -- no path of ours: the transcoder says so

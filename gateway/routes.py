@@ -21,7 +21,10 @@ REPEATABLE = f"{NEVER_ARRIVED},reset,unavailable"
 def routes(methods: Iterable[Method]) -> list[dict[str, Any]]:
     """All routes, in the order in which they are tried: of paths that fit both, the longer template's goes first."""
     ordered = sorted(methods, key=lambda method: -len(method.path))
-    return [*map(_grpc_route, ordered), *map(_rest_route, ordered)]
+    verbs: dict[str, list[str]] = {}
+    for method in ordered:
+        verbs.setdefault(method.exact_path_pattern, []).append(method.verb.upper())
+    return [*map(_grpc_route, ordered), *map(_rest_route, ordered), *map(_route_of_other_verbs, verbs, verbs.values())]
 
 
 def _grpc_route(method: Method) -> dict[str, Any]:
@@ -40,6 +43,15 @@ def _rest_route(method: Method) -> dict[str, Any]:
         # Taken only where the transcoder does not take the call, which it always does.
         "direct_response": {"status": 404},
         **_told(request=method.request.full_name, query=f" {' '.join(method.query)} "),
+    }
+
+
+def _route_of_other_verbs(path_pattern: str, verbs: Iterable[str]) -> dict[str, Any]:
+    """Of a path that there is, but by none of these verbs: `requests.lua` says so."""
+    return {
+        "match": {"safe_regex": {"regex": path_pattern}},
+        "direct_response": {"status": 405},
+        **_told(allow=", ".join(sorted(verbs))),
     }
 
 

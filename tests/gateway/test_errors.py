@@ -41,6 +41,7 @@ def refusing(code: str) -> Refused:
 
 REASONS = {
     "NOT_FOUND": "METHOD_UNKNOWN",
+    "UNIMPLEMENTED": "METHOD_UNKNOWN",
     "RESOURCE_EXHAUSTED": "MESSAGE_TOO_LARGE",
     "INVALID_ARGUMENT": "FIELD_INVALID",
 }
@@ -87,9 +88,6 @@ def test_a_status_becomes_that_of_http_and_its_details_json(world: World, method
     [
         ("GET", "/"),
         ("GET", "/api/v1/nothing"),
-        ("GET", RUN),
-        ("DELETE", "/api/v1/tenants/acme"),
-        ("OPTIONS", "/api/v1/tenants/acme"),
         ("GET", "/api/v1/tenants/acme:undo"),
         ("POST", "/api/v1/tenants/acme:undo"),
         ("POST", f"{RUN}/more"),
@@ -99,8 +97,28 @@ def test_a_status_becomes_that_of_http_and_its_details_json(world: World, method
         ("GET", "/convergence.tenant.v1.TenantService/GetTenant"),
     ],
 )
-def test_what_is_no_path_or_not_by_this_verb_is_not_found(world: World, verb: str, path: str) -> None:
+def test_what_is_no_path_is_not_found(world: World, verb: str, path: str) -> None:
     assert_is_refused_by_the_gateway(world.rest(verb, path), 404, "NOT_FOUND")
+    assert world.services.calls == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "allow"),
+    [
+        ("GET", RUN, "POST"),
+        ("DELETE", RUN, "POST"),
+        ("PATCH", "/api/v1/tenants/acme", "GET"),
+        ("OPTIONS", "/api/v1/tenants/acme", "GET"),
+        ("PATCH", "/api/v1/tenants/acme:suspend", "POST"),
+        ("POST", "/api/v1/tenants/acme/credentials/models", "DELETE, PUT"),
+    ],
+)
+def test_a_path_by_another_verb_is_refused_with_those_that_it_allows(
+    world: World, verb: str, path: str, allow: str
+) -> None:
+    answer = world.rest(verb, path)
+    assert_is_refused_by_the_gateway(answer, 405, "UNIMPLEMENTED")
+    assert answer.headers["allow"] == allow
     assert world.services.calls == []
 
 
