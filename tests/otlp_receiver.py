@@ -70,6 +70,11 @@ class Receiver:
         self.address = f"127.0.0.1:{self.port}"
         self._server.start()
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a process is told that is to tell it."""
+        return {"CONVERGENCE_OTLP_ENDPOINT": self.address}
+
     def hang(self) -> None:
         """Answer nothing from now on, and keep nothing."""
         self._answers.clear()

@@ -1,4 +1,5 @@
-"""After a full life of tenants on a running stack, no secret lies anywhere in clear: files, logs, tables, histories of the engine."""
+"""After a full life of tenants on a running stack, no secret lies anywhere in clear: files, logs, tables, histories of
+the engine, telemetry."""
 
 import asyncio
 import base64
@@ -27,6 +28,7 @@ from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tests.e2e.stack import Up
 from tests.gateway.rest import Rest
+from tests.otlp_receiver import receiver
 from tests.rpc.pipeline_stack import configs_with
 from tests.rpc.tenant_stack import as_key
 
@@ -261,7 +263,7 @@ async def test_no_secret_lies_anywhere_after_a_full_life(tmp_path: Path) -> None
         "CONVERGENCE_AUTH_BOUND_SECONDS": "1",
         "CONVERGENCE_LOG_LEVEL": "DEBUG",
     }
-    with Up(tmp_path / ".local", environ=environ) as up:
+    with receiver() as otlp, Up(tmp_path / ".local", environ={**environ, **otlp.environ}) as up:
         life = Life(up)
         try:
             await life.live()
@@ -271,9 +273,10 @@ async def test_no_secret_lies_anywhere_after_a_full_life(tmp_path: Path) -> None
         finally:
             await life.close()
     printed = [("what the stack prints", up.output.encode())]
-    everywhere = [*files(up.state), *in_tables, *in_histories, *printed]
+    told = [("what telemetry tells", otlp.everything)]
+    everywhere = [*files(up.state), *in_tables, *in_histories, *printed, *told]
 
-    for place in (files(up.state), iter(in_tables), iter(in_histories), iter(printed)):
+    for place in (files(up.state), iter(in_tables), iter(in_histories), iter(printed), iter(told)):
         assert leaks({"what is no secret": TENANT}, place), "the search finds what is there"
     assert len(life.secrets) >= 25
     assert leaks(life.secrets, iter(everywhere)) == []
