@@ -7,10 +7,10 @@ from pathlib import Path
 import structlog
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client, TLSConfig
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCStatusCode
 
 from common.secret import Secret, read_secret_file
+from pipeline_service.payloads import DATA_CONVERTER
 from pipeline_service.temporal_calls import unless_answered, unless_not_found
 from pipeline_service.temporal_settings import TemporalSettings
 
@@ -34,10 +34,7 @@ async def open_client(settings: TemporalSettings) -> Client:
 async def connect(
     address: str, *, namespace: str, tls: TLSConfig | None = None, api_key: Secret | None = None
 ) -> Client:
-    """Connect to Temporal, waiting for it as long as it is away: a worker needs a connection to begin with.
-
-    Pydantic writes the same JSON as the SDK's own converter and reads a plan some thirty times as fast.
-    """
+    """Connect to Temporal, waiting for it as long as it is away: a worker needs a connection to begin with."""
     pause_seconds = _FIRST_PAUSE_SECONDS
     while True:
         try:
@@ -46,7 +43,7 @@ async def connect(
                 namespace=namespace,
                 tls=tls or False,
                 api_key=api_key.reveal() if api_key else None,
-                data_converter=pydantic_data_converter,
+                data_converter=DATA_CONVERTER,
             )
         except RuntimeError as error:  # what the SDK raises for a server that is not there
             _log.warning("run engine is away", address=address, error=type(error).__name__)

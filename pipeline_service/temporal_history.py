@@ -20,6 +20,8 @@ _LONG_POLL = timedelta(seconds=30)
 """The server answers a long poll after 20 s, with or without an event."""
 _PLACE_LOST = "errordetails.v1.CurrentBranchChangedFailure"
 _START_OVER_SECONDS = 0.05
+_LULL_SECONDS = 0.02
+"""Before the next look at a history after one that told nothing: most events announce the one that will."""
 
 
 async def input_of(client: Client, workflow_id: str, engine_run_id: str) -> Payload | None:
@@ -43,7 +45,7 @@ async def groups_in(client: Client, fields: Mapping[str, Payload]) -> dict[str, 
 
 async def states_of(client: Client, execution: Execution) -> AsyncGenerator[RunState]:
     """The states of a run from the first, each newer than the one before, until its history ends or the engine forgets it. One long poll:
-    10 ms behind, no event added, no worker needed."""
+    some 10 ms behind and at most _LULL_SECONDS more, no event added, no worker needed."""
     request = GetWorkflowExecutionHistoryRequest(
         namespace=client.namespace,
         execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
@@ -65,7 +67,8 @@ async def states_of(client: Client, execution: Execution) -> AsyncGenerator[RunS
             await asyncio.sleep(_START_OVER_SECONDS)
             request.next_page_token = b""
             continue
-        for fields in filter(None, map(_changed_in, page.history.events)):
+        changes = list(filter(None, map(_changed_in, page.history.events)))
+        for fields in changes:
             state = await decode(client, fields[STATE_MEMO], RunState)
             groups |= await groups_in(client, fields)
             if state.version > newest:
@@ -74,6 +77,8 @@ async def states_of(client: Client, execution: Execution) -> AsyncGenerator[RunS
         if not page.next_page_token:
             return
         request.next_page_token = page.next_page_token
+        if not changes:
+            await asyncio.sleep(_LULL_SECONDS)
 
 
 def _changed_in(event: HistoryEvent) -> Mapping[str, Payload] | None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from pipeline_service.payloads import DATA_CONVERTER
 from pipeline_service.worker import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*/*.json"))
@@ -22,7 +22,7 @@ def recorded_in(path: Path) -> dict[str, Any]:
 
 async def replay(recorded: dict[str, Any]) -> None:
     history = WorkflowHistory.from_json(recorded["workflow_id"], recorded)
-    await Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter).replay_workflow(history)
+    await Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER).replay_workflow(history)
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -8,7 +8,6 @@ from datetime import date
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from common.clock import SystemClock
@@ -25,6 +24,7 @@ from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.engine import ActiveRun, Started
 from pipeline_service.gate_messages import Limits
 from pipeline_service.going_on import backfill_going_on
+from pipeline_service.payloads import DATA_CONVERTER
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.temporal_names import gate_id
@@ -280,7 +280,7 @@ async def test_a_history_grows_by_a_dozen_events_for_each_day_and_replays(lab: L
     execution = await lab.execution(started.pipeline_logging_id)
     history: WorkflowHistory = await lab.client.get_workflow_handle(execution.workflow_id).fetch_history()
     assert len(history.events) < 13 * 6 + 40
-    await Replayer(workflows=[BackfillWorkflow], data_converter=pydantic_data_converter).replay_workflow(history)
+    await Replayer(workflows=[BackfillWorkflow], data_converter=DATA_CONVERTER).replay_workflow(history)
 
 
 async def test_a_cancelled_backfill_stops_what_it_can_and_goes_on_until_the_engine_lets_it_stop_the_rest(
