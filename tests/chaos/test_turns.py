@@ -29,7 +29,7 @@ from tests.unit.pipeline_service.plans import plan, query_step
 
 QUEUED = 500 if FULL else 40
 STEPS_OF_B = ("first", "second", "third")
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 600.0 if FULL else 120.0
 AT_ONCE = 16
 _WAITING = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 
@@ -170,7 +170,7 @@ async def turns(lab: Lab) -> AsyncIterator[Turns]:
         yield turns
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800 if FULL else 600)
 async def test_a_tenant_with_a_full_queue_delays_anothers_run_by_no_more_than_one_step(turns: Turns) -> None:
     await turns.fill()
     for _ in range(chance("turns", "moment").randrange(2 * turns.slots)):
