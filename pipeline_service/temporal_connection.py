@@ -10,8 +10,8 @@ from temporalio.client import Client, TLSConfig
 from temporalio.service import RPCStatusCode
 
 from common.secret import Secret, read_secret_file
-from pipeline_service.payloads import DATA_CONVERTER
 from pipeline_service.temporal_calls import unless_answered, unless_not_found
+from pipeline_service.temporal_payloads import DATA_CONVERTER
 from pipeline_service.temporal_settings import TemporalSettings
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0

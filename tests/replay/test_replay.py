@@ -9,7 +9,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from pipeline_service.payloads import DATA_CONVERTER
+from pipeline_service.temporal_payloads import DATA_CONVERTER
 from pipeline_service.worker import WORKFLOWS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*/*.json"))

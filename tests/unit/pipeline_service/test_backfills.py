@@ -24,10 +24,10 @@ from pipeline_service.cancel_runs import CancelRuns
 from pipeline_service.engine import ActiveRun, Started
 from pipeline_service.gate_messages import Limits
 from pipeline_service.going_on import backfill_going_on
-from pipeline_service.payloads import DATA_CONVERTER
 from pipeline_service.plan import Plan
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.temporal_names import gate_id
+from pipeline_service.temporal_payloads import DATA_CONVERTER
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.fake_warehouse import DAY
 

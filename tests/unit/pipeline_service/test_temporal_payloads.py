@@ -1,7 +1,7 @@
 """Values in the engine."""
 
-from pipeline_service.payloads import DATA_CONVERTER, Payloads
 from pipeline_service.plan import Plan
+from pipeline_service.temporal_payloads import DATA_CONVERTER, Payloads
 from tests.unit.pipeline_service.plans import plan
 
 
