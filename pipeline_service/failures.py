@@ -12,7 +12,7 @@ from pipeline_service.step_result import Billed, StepResult
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 _LOST = "WORKER_LOST"
-_CANCELLED = "ATTEMPT_CANCELLED"
+ATTEMPT_CANCELLED = "ATTEMPT_CANCELLED"
 _MORE_BYTES = "MORE_BYTES_WANTED"
 NO_FAILURES = frozenset({_LOST, _MORE_BYTES})
 """Types of errors that end an attempt though nothing has failed: the step goes on in another."""
@@ -57,7 +57,7 @@ def attempt_cancelled(result: StepResult) -> ApplicationError:
     return ApplicationError(
         "The attempt was cancelled",
         result,
-        type=_CANCELLED,
+        type=ATTEMPT_CANCELLED,
         category=ApplicationErrorCategory.BENIGN,
         non_retryable=True,
     )

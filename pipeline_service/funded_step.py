@@ -13,6 +13,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from pipeline_service.failures import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, ended_of
+    from pipeline_service.heed_cancellation import heed_cancellation
     from pipeline_service.run_funds import RunFunds
     from pipeline_service.step_result import Billed, NewestRow, StepDecision, StepResult
     from pipeline_service.steps.funds import READS
@@ -58,6 +59,7 @@ class FundedStep:
                 self._hear(ended.billed)
                 if is_cancelled_exception(failure):
                     raise
+                heed_cancellation()
                 if ended.result is not None and ended.result.wanted:
                     self._settle_what_is_done(ended.result.billed)
                     read_before += ended.result.billed.bytes.get(READS, 0)

@@ -21,7 +21,7 @@ from temporalio.worker import (
 
 from common.telemetry.span_ids import known_span_id
 from common.telemetry.telemetry import PIPELINE_ID, RUN_ID, TENANT_ID, Telemetry
-from pipeline_service.failures import NO_FAILURES
+from pipeline_service.failures import ATTEMPT_CANCELLED, NO_FAILURES
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.run_metrics import RunMetrics
 from pipeline_service.step_result import StepResult, StepTask
@@ -142,9 +142,10 @@ def _done(result: StepResult) -> Mapping[str, int]:
 
 def _outcome(error: BaseException) -> str:
     """The reason that an attempt ended for, as its run is told."""
-    if is_cancelled_exception(error):
+    reason = error.type if isinstance(error, ApplicationError) else None
+    if is_cancelled_exception(error) or reason == ATTEMPT_CANCELLED:
         return "CANCELLED"
-    return (isinstance(error, ApplicationError) and error.type) or "INTERNAL"
+    return reason or "INTERNAL"
 
 
 def _tell_failure(span: Span, outcome: str) -> None:

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
     from pipeline_service.funded_step import AnyOutcome, FundedStep
+    from pipeline_service.heed_cancellation import heed_cancellation, is_being_cancelled
     from pipeline_service.listeners import Listeners
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
@@ -134,7 +135,7 @@ class RunWorkflow:
                 result = await self._run_step(step)
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
-                if is_cancelled_exception(failure) or self._is_being_cancelled():
+                if is_cancelled_exception(failure) or is_being_cancelled():
                     raise asyncio.CancelledError from failure
                 error, result = failure_of(failure, step.step_id)
                 outcome = {"status": StepStatus.FAILED, "error": error}
@@ -200,7 +201,8 @@ class RunWorkflow:
         billed_before: int = 0,
     ) -> AnyResult:
         """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
-        given."""
+        given; CancelledError."""
+        heed_cancellation()
         header, create_time = self._header, workflow.info().workflow_start_time
         run = RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time)
         return await workflow.execute_activity_method(
@@ -258,17 +260,15 @@ class RunWorkflow:
                 retry_policy=UNTIL_RECORDED,
             )
         except ActivityError:
-            workflow.logger.exception("the end of run %s could not be recorded", self._pipeline_logging_id)
+            workflow.logger.exception(
+                "the end of run %s could not be recorded, or its slot not be given back with it",
+                self._pipeline_logging_id,
+            )
             return False
         return leaves
 
     def _run(self, state: RunState) -> Run:
         return Run(self._pipeline_logging_id, workflow.info().workflow_start_time, self._header, state)
-
-    def _is_being_cancelled(self) -> bool:
-        """Whether the run was told to stop: a step that fails then was stopped, whichever way it heard of it."""
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
 
     def _blocks_dependents(self, step_id: str) -> bool:
         """Whether the steps that depend on this one are skipped: it did not succeed, and no failure of it was to be passed over."""

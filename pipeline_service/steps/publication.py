@@ -4,15 +4,18 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from common.clock import Clock
+from common.errors import ObjectNotFound, WarehouseError
 from common.warehouse.warehouse import Destination, Job, MergeJob, ReplaceJob, Warehouse
 from pipeline_service.plan import PlanLoad, PlanQuery
-from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, day_of
+from pipeline_service.steps.attempt import PUBLISH, STAGE, Attempt, NoLongerWanted, day_of
 from pipeline_service.steps.checks import Checks
 from pipeline_service.steps.funds import Taken, most_billed, most_billed_by_merge
 from pipeline_service.steps.within_timeout import within_timeout
 
 PUBLISH_SECONDS = 300.0
 """How long publishing may take. The step's own timeout ends before it: what has begun to be published is seen through."""
+LOOK_SECONDS = 0.1
+"""How long a job that is only looked for is waited for."""
 Staging = Callable[[int, Destination, int | None], Job]
 """The job that stages the rows in a destination, for its try of that number, billing at most so many bytes, None for any number."""
 
@@ -72,13 +75,34 @@ class Publication:
             partition = day_of(published.destination.partition) if published.write == "replace_partition" else None
             return ReplaceJob(job_id, stage, target, partition, attempt.labels, PUBLISH_SECONDS)
 
+        await self._require_wanted(attempt)
         async with self._publishing_funded(attempt, published) as taken:
-            await attempt.require_wanted()
             result = await attempt.run_job(
                 self._warehouse, job, taken, deadline_seconds=PUBLISH_SECONDS, clock=self._clock
             )
         attempt.publish_job_id = result.job_id
         attempt.rows_written = result.rows
+
+    async def _require_wanted(self, attempt: Attempt) -> None:
+        """The last look before a step publishes. What an earlier attempt has begun to publish is seen through. Raises NoLongerWanted."""
+        try:
+            await attempt.require_wanted()
+        except NoLongerWanted:
+            if not await self._has_begun(attempt):
+                raise
+
+    async def _has_begun(self, attempt: Attempt) -> bool:
+        """Whether an attempt may have submitted a job that publishes. A warehouse that does not say has it so."""
+        numbers = range(1, attempt.number + 1) if attempt.follows_another else ()
+        for number in numbers:
+            try:
+                await self._warehouse.wait(attempt.job_id(PUBLISH, number), timeout_seconds=LOOK_SECONDS)
+            except ObjectNotFound:
+                continue
+            except WarehouseError:
+                return True
+            return True
+        return False
 
     def _publishing_funded(
         self, attempt: Attempt, published: PlanQuery | PlanLoad
