@@ -4,14 +4,12 @@ Deterministic, and changed only so that histories of the last release still repl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -20,15 +18,15 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.backfill_messages import Listener, RunEnd
     from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
-    from pipeline_service.funded_step import AnyOutcome, FundedStep
-    from pipeline_service.heed_cancellation import heed_cancellation, is_being_cancelled
+    from pipeline_service.heed_cancellation import is_being_cancelled
     from pipeline_service.listeners import Listeners
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
     from pipeline_service.run_funds import RunFunds, StepOverBudget
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.run_slot import RunSlot
-    from pipeline_service.step_result import RunRef, StepResult, StepTask
+    from pipeline_service.step_activities import StepActivities
+    from pipeline_service.step_result import RunRef
     from pipeline_service.temporal_names import (
         FUNDING_SIGNAL,
         GRANT_SIGNAL,
@@ -38,13 +36,7 @@ with workflow.unsafe.imports_passed_through():
         STATE_MEMO,
     )
 
-AnyResult = TypeVar("AnyResult")
-
 MAX_PARALLEL_STEPS = 4
-LOST_ATTEMPTS = 10
-"""Attempts that a step may lose with their workers, beside its own. Lost ones count, so that a failure is final from `max_attempts` on."""
-BACKSTOP = timedelta(minutes=10)
-"""Beyond a step's own timeout, which the activity keeps by itself and publishing is exempt from: for one that hangs."""
 
 
 @workflow.defn(name=RUN_WORKFLOW)
@@ -68,6 +60,10 @@ class RunWorkflow:
         self._run_slot = RunSlot(plan)
         self._listeners = Listeners()
         self._funds = RunFunds(plan.budget, self._run_slot.tell_account) if plan.budget else None
+        run = RunRef(
+            self._pipeline_logging_id, plan.header.pipeline_id, plan.header.tenant_id, info.workflow_start_time
+        )
+        self._activities = StepActivities(run, self._funds)
 
     @workflow.signal(name=GRANT_SIGNAL)
     def grant(self) -> None:
@@ -127,12 +123,12 @@ class RunWorkflow:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
             newest_source_row_time = None
             try:
-                if step.when is not None and not await self._condition_is_true(step):
+                if step.when is not None and not await self._activities.condition_is_true(step):
                     self._set(step, status=StepStatus.SKIPPED, end_time=workflow.now())
                     return
                 if step.query is not None and step.query.newest_source_row is not None:
-                    newest_source_row_time = await self._newest_row_time(step)
-                result = await self._run_step(step)
+                    newest_source_row_time = await self._activities.newest_row_time(step)
+                result = await self._activities.run_step(step)
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
                 if is_cancelled_exception(failure) or is_being_cancelled():
@@ -156,63 +152,6 @@ class RunWorkflow:
             publish_job_id=result.publish_job_id,
             price_per_tib_usd=result.price_per_tib_usd,
             newest_source_row_time=newest_source_row_time,
-        )
-
-    async def _condition_is_true(self, step: PlanStep) -> bool:
-        if self._has_budget():
-            return (await self._funded(Activities.decide_funded_step, step)).holds
-        return await self._attempted(Activities.decide_step, step)
-
-    async def _newest_row_time(self, step: PlanStep) -> datetime | None:
-        if self._has_budget():
-            return (await self._funded(Activities.find_newest_row, step)).time
-        return (await self._attempted(Activities.find_newest_row, step)).time
-
-    async def _run_step(self, step: PlanStep) -> StepResult:
-        if self._has_budget():
-            return await self._funded(Activities.run_step, step)
-        return await self._attempted(Activities.run_step, step)
-
-    def _has_budget(self) -> bool:
-        return self._funds is not None and workflow.patched("budget")
-
-    async def _funded(
-        self, activity: Callable[[Activities, StepTask], Awaitable[AnyOutcome]], step: PlanStep
-    ) -> AnyOutcome:
-        """What an activity makes of a step within the run's budgets. Raises ActivityError, StepOverBudget, CancelledError."""
-        assert self._funds is not None  # noqa: S101 - see _has_budget
-
-        async def attempt(number: int, funds: Mapping[str, int], billed_before: int) -> AnyOutcome:
-            return await self._attempted(
-                activity, step, attempts=1, number=number, funds=funds, billed_before=billed_before
-            )
-
-        most_attempts = step.max_attempts + LOST_ATTEMPTS
-        return await FundedStep(self._funds, step.step_id, most_attempts=most_attempts).execute(attempt)
-
-    async def _attempted(
-        self,
-        activity: Callable[[Activities, StepTask], Awaitable[AnyResult]],
-        step: PlanStep,
-        *,
-        attempts: int | None = None,
-        number: int | None = None,
-        funds: Mapping[str, int] | None = None,
-        billed_before: int = 0,
-    ) -> AnyResult:
-        """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
-        given; CancelledError."""
-        heed_cancellation()
-        header, create_time = self._header, workflow.info().workflow_start_time
-        run = RunRef(self._pipeline_logging_id, header.pipeline_id, header.tenant_id, create_time)
-        return await workflow.execute_activity_method(
-            activity,
-            StepTask(run, step, number, funds, billed_before),
-            start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RetryPolicy(maximum_attempts=attempts or step.max_attempts + LOST_ATTEMPTS),
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=step.step_id,
         )
 
     async def _close(self, begun: Awaitable[None], ended: RunState) -> None:
