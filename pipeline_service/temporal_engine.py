@@ -2,12 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from temporalio.api.common.v1 import Payload, WorkflowExecution, WorkflowType
+from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
     WorkflowExecutionStatus,
     WorkflowIdConflictPolicy,
@@ -48,6 +48,7 @@ from pipeline_service.temporal_names import (
     STEP_ACTIVITY,
     gate_id,
 )
+from pipeline_service.temporal_trace import header_of_current_span
 
 _ENDED_BY_HAND = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
@@ -81,7 +82,7 @@ class TemporalEngine:
             on_conflict_options=OnConflictOptions(attach_request_id=start_id is not None),
             priority=raw_turn_of(plan.header.tenant_id),
         )
-        for name, header in self._headers().items():
+        for name, header in header_of_current_span().items():
             request.header.fields[name].CopyFrom(header)
         request.input.payloads.append(await encode(self._client, plan))
         request.memo.fields[HEADER_MEMO].CopyFrom(await encode(self._client, plan.header))
@@ -107,10 +108,6 @@ class TemporalEngine:
             state.status,
             already_running=not response.started,
         )
-
-    def _headers(self) -> Mapping[str, Payload]:
-        """What else a workflow is started with: nothing."""
-        return {}
 
     def _ask_for(self, door: GateDoor, knock: GateSignal) -> None:
         """Have a run's slot asked for while its caller is answered and its first task is on its way. What fails the run asks again."""

@@ -22,7 +22,7 @@ TRACE_HEADER = "_tracer-data"
 
 
 def header_of_current_span() -> Mapping[str, Payload]:
-    """The headers of a workflow that is started within the current span."""
+    """The headers of a workflow that is started within the current span: none where there is no span."""
     carrier = carried()
     return {TRACE_HEADER: PayloadConverter.default.to_payload(carrier)} if carrier else {}
 

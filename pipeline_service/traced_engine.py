@@ -1,9 +1,6 @@
 """The run engine, with a span for every run that is started, whose trace the run goes on with."""
 
-from collections.abc import Mapping
-
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
-from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 
 from common.errors import ConvergenceError
@@ -14,7 +11,6 @@ from pipeline_service.gate_door import GateDoor
 from pipeline_service.plan import Plan
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_names import BACKFILL_WORKFLOW, RUN_WORKFLOW
-from pipeline_service.temporal_trace import header_of_current_span
 
 
 class TracedEngine(TemporalEngine):
@@ -44,9 +40,6 @@ class TracedEngine(TemporalEngine):
             span.set_attribute(RUN_ID, started.pipeline_logging_id)
             span.set_attribute("convergence.already_running", started.already_running)
             return started
-
-    def _headers(self) -> Mapping[str, Payload]:
-        return header_of_current_span()
 
 
 def open_engine(client: Client, *, task_queue: str, door: GateDoor, telemetry: Telemetry | None) -> TemporalEngine:
