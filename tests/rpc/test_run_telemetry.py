@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
+from opentelemetry import metrics, trace
 
 from common.telemetry.open import open_telemetry
 from common.telemetry.settings import TelemetrySettings
+from common.telemetry.telemetry import Telemetry
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1 import run_pb2
 from pipeline_service.run_id import workflow_id_of
 from pipeline_service.run_telemetry import RunTelemetry
 from pipeline_service.temporal_connection import connect
-from pipeline_service.worker import WORKFLOWS
 from tests.otlp_receiver import Receiver, receiver
 from tests.replay.record import Faulty
-from tests.replay.test_replay import HISTORIES
+from tests.replay.recorded import HISTORIES, recorded_in, replay
 from tests.rpc.pipeline_stack import PipelineStack, pipeline_stack
 from tests.rpc.tenant_stack import tenant_stack
 from tests.waiting import until
@@ -29,6 +27,7 @@ from tests.warehouses import LocalServer
 
 PATIENCE_SECONDS = 60.0
 INTERVAL_SECONDS = 0.2
+TOLD_TO_NOBODY = Telemetry(trace.NoOpTracer(), metrics.NoOpMeter("none"))
 
 
 @asynccontextmanager
@@ -131,23 +130,10 @@ async def test_a_history_holds_ids_of_the_trace_and_nothing_else_and_replays_wit
     assert len(headers) >= 5, "of the workflow, its two steps, and the ends of its record"
     assert {tuple(fields) for fields in headers} == {("_tracer-data",)}
     assert {tuple(json.loads(fields["_tracer-data"].data)) for fields in headers} == {("traceparent",)}
-    async with open_telemetry(
-        TelemetrySettings(_env_file=None, otlp_endpoint="127.0.0.1:1"), service="replay"
-    ) as telemetry:
-        assert telemetry is not None
-        for interceptors in ([], [RunTelemetry(telemetry)]):
-            replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, interceptors=interceptors)
-            await replayer.replay_workflow(history)
+    await replay(history)
+    await replay(history, [RunTelemetry(TOLD_TO_NOBODY)])
 
 
 async def test_histories_of_earlier_releases_replay_under_a_worker_that_tells() -> None:
-    async with open_telemetry(
-        TelemetrySettings(_env_file=None, otlp_endpoint="127.0.0.1:1"), service="replay"
-    ) as telemetry:
-        assert telemetry is not None
-        replayer = Replayer(
-            workflows=WORKFLOWS, data_converter=pydantic_data_converter, interceptors=[RunTelemetry(telemetry)]
-        )
-        for path in HISTORIES:
-            recorded = json.loads(path.read_text())
-            await replayer.replay_workflow(WorkflowHistory.from_json(recorded["workflow_id"], recorded))
+    for path in HISTORIES:
+        await replay(recorded_in(path), [RunTelemetry(TOLD_TO_NOBODY)])
