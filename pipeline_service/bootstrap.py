@@ -46,7 +46,7 @@ from pipeline_service.read_table import ReadTable
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.request_record import Requests
 from pipeline_service.retry_run import RetryRun
-from pipeline_service.run_gauges import counted
+from pipeline_service.run_gauges import run_gauges
 from pipeline_service.run_pipeline import RunPipeline
 from pipeline_service.run_telemetry import RunTelemetry
 from pipeline_service.run_template import RunTemplate
@@ -54,10 +54,10 @@ from pipeline_service.servicer import PipelineServicer, UseCases
 from pipeline_service.settings import PipelineServiceSettings
 from pipeline_service.steps.accounts import StepAccounts, TenantAccounts
 from pipeline_service.temporal_connection import open_client
-from pipeline_service.temporal_counts import TemporalCounts
 from pipeline_service.temporal_engine import TemporalEngine
 from pipeline_service.temporal_gates import TemporalGates
 from pipeline_service.temporal_requests import TemporalRequests
+from pipeline_service.temporal_run_counter import TemporalRunCounter
 from pipeline_service.traced_engine import open_engine
 from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
@@ -122,8 +122,10 @@ async def wired(
     services: dict[str, Callable[[grpc.aio.Server], None]] = {}
     endings: list[Callable[[], None]] = []
     async with AsyncExitStack() as stack:
-        counts = TemporalCounts(client, task_queue=settings.temporal_task_queue)
-        await stack.enter_async_context(counted(telemetry, counts, interval_seconds=settings.metric_interval_seconds))
+        counter = TemporalRunCounter(client, task_queue=settings.temporal_task_queue)
+        await stack.enter_async_context(
+            run_gauges(telemetry, counter, interval_seconds=settings.metric_interval_seconds)
+        )
         if settings.role != "worker":
             catalog = await stack.enter_async_context(_watched_catalog(settings.configs_dir))
             watches = Watches(engine)

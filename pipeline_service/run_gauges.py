@@ -3,33 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
 import structlog
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from common.errors import ConvergenceError
 from common.telemetry.telemetry import Telemetry
-from pipeline_service.temporal_counts import RunCounts
+from pipeline_service.temporal_run_counter import RunCounts, TemporalRunCounter
 
 _log = structlog.get_logger(__name__)
 
 
-class Counts(Protocol):
-    """Counts runs."""
-
-    async def now(self) -> RunCounts:
-        """The runs as they are. Raises Unavailable, DependencyRefused."""
-        ...
-
-
 @asynccontextmanager
-async def counted(telemetry: Telemetry | None, counts: Counts, *, interval_seconds: float) -> AsyncIterator[None]:
-    """Tell how many runs there are meanwhile; nobody where `telemetry` is None."""
+async def run_gauges(
+    telemetry: Telemetry | None, counter: TemporalRunCounter, *, interval_seconds: float
+) -> AsyncIterator[None]:
+    """Meanwhile count the runs every `interval_seconds`, and tell the last count. Where `telemetry` is None nothing is counted."""
     if telemetry is None:
         yield
         return
-    gauges = _Gauges(telemetry.meter, counts, interval_seconds=interval_seconds)
+    gauges = _Gauges(telemetry.meter, counter, interval_seconds=interval_seconds)
     keeping = asyncio.create_task(gauges.keep())
     try:
         yield
@@ -42,7 +35,7 @@ async def counted(telemetry: Telemetry | None, counts: Counts, *, interval_secon
 class _Gauges:
     """The gauges of one process. While the engine is away they tell nothing, rather than what was."""
 
-    def __init__(self, meter: Meter, counter: Counts, *, interval_seconds: float) -> None:
+    def __init__(self, meter: Meter, counter: TemporalRunCounter, *, interval_seconds: float) -> None:
         self._counter = counter
         self._interval_seconds = interval_seconds
         self._counts: RunCounts | None = None
@@ -54,10 +47,10 @@ class _Gauges:
         )
 
     async def keep(self) -> None:
-        """For ever."""
+        """Count for ever, whatever a count raises."""
         while True:
             try:
-                self._counts = await self._counter.now()
+                self._counts = await self._counter.count()
             except ConvergenceError as error:
                 self._counts = None
                 _log.debug("runs cannot be counted", reason=error.reason)

@@ -1,4 +1,4 @@
-"""How many runs there are and how many of them wait for a slot, as the engine lists them: a moment late."""
+"""How many runs are active and how many of them wait for a slot, as the engine lists them: a moment late."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ class RunCounts:
     waiting: int
 
 
-class TemporalCounts:
-    """Counts the runs of one task queue."""
+class TemporalRunCounter:
+    """Counts the runs of one task queue, which are those of one installation."""
 
     def __init__(self, client: Client, *, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
 
-    async def now(self) -> RunCounts:
+    async def count(self) -> RunCounts:
         """Two requests, and one more for each further page of tenants with active runs. Raises Unavailable, DependencyRefused."""
         query = f"ExecutionStatus = 'Running' AND TaskQueue = '{self._task_queue}' AND WorkflowType = '{RUN_WORKFLOW}'"
         async with engine_call():
