@@ -1,4 +1,4 @@
-"""The histories that earlier releases left in the engine, as `record.py` wrote them down, and how any history is replayed under this code."""
+"""Histories that earlier releases left in the engine, as `record.py` wrote them down, and how any history is replayed under this code."""
 
 import json
 from collections.abc import Sequence
