@@ -82,14 +82,14 @@ class Receiver:
     def stop(self) -> None:
         """Be away."""
         self._answers.set()
-        self._server.stop(None).wait()
+        self._server.stop(1).wait()  # what is held is answered
 
     def take(self, kept: list[Any], request: Any, context: grpc.ServicerContext) -> None:
         """Keep a request, or do what the test says instead."""
         if not self._answers.is_set():
             self.held.set()
             self._answers.wait()
-            context.abort(grpc.StatusCode.UNAVAILABLE, "held")
+            context.abort(grpc.StatusCode.INTERNAL, "held")  # which is not tried again
         if self.refuses is not None:
             context.abort(self.refuses, "what it says is nobody's business")
         kept.append(request)
