@@ -13,14 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from common.clock import Clock
 from common.rpc.access import OPEN_SERVICES, access_rules, service_of, streams_of
-from common.rpc.around import AroundInterceptor, UnknownMethods
-from common.rpc.auth_interceptor import Authenticator, authenticated
-from common.rpc.error_interceptor import errors_to_statuses
-from common.rpc.limits_interceptor import CallLimits
-from common.rpc.log_interceptor import logged
-from common.rpc.messages import Messages
+from common.rpc.auth_interceptor import Authenticator
+from common.rpc.interceptors import interceptors
 from common.rpc.settings import ConnectionSettings, ServerSettings
-from common.rpc.telemetry_interceptor import of_unknown_methods, told
 from common.rpc.tls import server_credentials
 from common.rpc.under_way import CallsUnderWay
 from common.telemetry.telemetry import Telemetry
@@ -70,25 +65,19 @@ class Server:
         self._dependencies = dependencies
         self._endings = endings
         self._under_way = CallsUnderWay()
-        rules = access_rules(services)
-        limits = CallLimits(settings, clock, watches=watches, streams=streams_of(services))
-        told_to = () if telemetry is None else (told(telemetry),)
-        messages = Messages(
-            max_request_bytes=settings.max_request_bytes, max_response_bytes=settings.max_response_bytes
-        )
         # Kept for as long as the server lives: a collected server closes its port without a word.
         self._server = grpc.aio.server(
             options=_channel_arguments(settings),
-            interceptors=[  # the order is ADR 0025's
-                UnknownMethods(errors_to_statuses, *map(of_unknown_methods, told_to), logged),
-                AroundInterceptor(errors_to_statuses),
-                *map(AroundInterceptor, told_to),
-                AroundInterceptor(logged),
-                AroundInterceptor(self._under_way.around),
-                AroundInterceptor(limits.admitted),
-                AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
-                AroundInterceptor(limits.at_work, messages),
-            ],
+            interceptors=interceptors(
+                settings,
+                authenticator=authenticator,
+                rules=access_rules(services),
+                watches=watches,
+                streams=streams_of(services),
+                clock=clock,
+                under_way=self._under_way,
+                telemetry=telemetry,
+            ),
         )
         for register in services.values():
             register(self._server)

@@ -9,14 +9,13 @@ import grpc
 import pytest
 import structlog
 
+from common.clock import SystemClock
 from common.errors import InvalidInput, Unauthenticated, Violation
 from common.rpc.access import Access
-from common.rpc.around import AroundInterceptor
-from common.rpc.auth_interceptor import authenticated
 from common.rpc.caller import Caller, current_caller
-from common.rpc.error_interceptor import errors_to_statuses
-from common.rpc.log_interceptor import logged
-from common.rpc.telemetry_interceptor import told
+from common.rpc.interceptors import interceptors
+from common.rpc.settings import ServerSettings
+from common.rpc.under_way import CallsUnderWay
 from common.telemetry.telemetry import Telemetry
 from tests.rpc.statuses import refusal_of
 
@@ -74,16 +73,18 @@ def _parse(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def serving(telemetry: Telemetry | None = None) -> AsyncIterator[grpc.aio.Channel]:
-    told_to = () if telemetry is None else (told(telemetry),)
     rules = {f"/{SERVICE}/{kind}": Access(SCOPE) for kind in KINDS}
-    server = grpc.aio.server(
-        interceptors=[
-            AroundInterceptor(errors_to_statuses),
-            *map(AroundInterceptor, told_to),
-            AroundInterceptor(logged),
-            AroundInterceptor(authenticated(Keys(), rules, max_waiting=100)),
-        ]
+    around_calls = interceptors(
+        ServerSettings(_env_file=None, listen_address="127.0.0.1:0"),
+        authenticator=Keys(),
+        rules=rules,
+        watches=(),
+        streams=[method for method in rules if "stream" in method],
+        clock=SystemClock(),
+        under_way=CallsUnderWay(),
+        telemetry=telemetry,
     )
+    server = grpc.aio.server(interceptors=around_calls)
     handlers: dict[str, Any] = {
         "unary_unary": grpc.unary_unary_rpc_method_handler(_unary_unary, _parse),
         "unary_stream": grpc.unary_stream_rpc_method_handler(_unary_stream, _parse),

@@ -1,0 +1,46 @@
+"""All that goes around every call of a server, and in which order: ADR 0025."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import grpc
+
+from common.clock import Clock
+from common.rpc.access import Access
+from common.rpc.around import AroundInterceptor, UnknownMethods
+from common.rpc.auth_interceptor import Authenticator, authenticated
+from common.rpc.error_interceptor import errors_to_statuses
+from common.rpc.limits_interceptor import CallLimits
+from common.rpc.log_interceptor import logged
+from common.rpc.messages import Messages
+from common.rpc.settings import ServerSettings
+from common.rpc.telemetry_interceptor import of_unknown_methods, told
+from common.rpc.under_way import CallsUnderWay
+from common.telemetry.telemetry import Telemetry
+
+
+def interceptors(
+    settings: ServerSettings,
+    *,
+    authenticator: Authenticator,
+    rules: Mapping[str, Access],
+    watches: Collection[str],
+    streams: Collection[str],
+    clock: Clock,
+    under_way: CallsUnderWay,
+    telemetry: Telemetry | None,
+) -> Sequence[grpc.aio.ServerInterceptor]:
+    """Those of one server, the outermost first. `rules` are those of all its methods, by full method name; calls of `watches` among them
+    wait more than they work, those of `streams` may last. `under_way` notes every call, and `telemetry` is told of it."""
+    limits = CallLimits(settings, clock, watches=watches, streams=streams)
+    messages = Messages(max_request_bytes=settings.max_request_bytes, max_response_bytes=settings.max_response_bytes)
+    told_to = () if telemetry is None else (told(telemetry),)
+    return [
+        UnknownMethods(errors_to_statuses, *map(of_unknown_methods, told_to), logged),
+        AroundInterceptor(errors_to_statuses),
+        *map(AroundInterceptor, told_to),
+        AroundInterceptor(logged),
+        AroundInterceptor(under_way.around),
+        AroundInterceptor(limits.admitted),
+        AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
+        AroundInterceptor(limits.at_work, messages),
+    ]
