@@ -1,16 +1,18 @@
 """`python -m local_stack.sample_data`: load the generated billing exports into the local warehouse, unless they are there, and put the
 files there that templates can load.
 
-An export is uploaded whole or not at all, so a table that exists is complete, whatever was killed.
+An export is uploaded whole or not at all, so a table that exists is complete, whatever was killed. A warehouse that is away, as one may be
+that has just been started on a busy machine, is waited for.
 """
 
 import argparse
 import asyncio
 import contextlib
 import sys
+import time
 from pathlib import Path
 
-from common.errors import ObjectExists, ObjectNotFound, WarehouseError
+from common.errors import ObjectExists, ObjectNotFound, Transient, WarehouseError
 from common.secret import Secret, read_secret_file
 from common.warehouse.local import LocalWarehouse
 from common.warehouse.warehouse import TableRef, TableSpec, Warehouse
@@ -21,6 +23,8 @@ from local_stack.sample_export import generate
 from local_stack.sample_files import write_sample_files
 from local_stack.warehouse.upload import upload
 
+PATIENCE_SECONDS = 60.0
+PAUSE_SECONDS = 1.0
 LOCATION = "US"
 SPEC = TableSpec(COLUMNS, description="GENERATED sample of Google's standard billing export. Not anybody's bill.")
 
@@ -47,7 +51,18 @@ def main() -> None:
 
 
 async def load(address: str, token: Secret, *, allow_plaintext: bool = False) -> None:
-    """Load what is missing. Raises WarehouseError."""
+    """Load what is missing; a warehouse that is away is tried again for PATIENCE_SECONDS. Raises WarehouseError."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await _load(address, token, allow_plaintext=allow_plaintext)
+        except Transient:
+            if time.monotonic() > give_up:
+                raise
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _load(address: str, token: Secret, *, allow_plaintext: bool) -> None:
     warehouse = LocalWarehouse(address, token, allow_plaintext=allow_plaintext)
     try:
         for profile in PROFILES:
