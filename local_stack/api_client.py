@@ -8,6 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from common.channels import DIRECT
 from common.secret import Secret
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
 from convergence.pipeline.v1 import run_pb2
@@ -16,7 +17,7 @@ from convergence.tenant.v1 import tenant_service_pb2 as tenant_pb2
 from convergence.tenant.v1.tenant_service_pb2_grpc import TenantServiceStub
 
 DEADLINE_SECONDS = 40.0
-CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0),)
+CHANNEL_OPTIONS = (DIRECT,)
 
 
 class ApiClient:

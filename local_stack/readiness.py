@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from common.channels import DIRECT
 from local_stack.ports import HOST
 
 Probe = Callable[[], Awaitable[bool]]
@@ -53,7 +54,7 @@ def serves(port: int, service: str = "") -> Probe:
     async def probe() -> bool:
         if not await accepts():
             return False
-        options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+        options = [DIRECT, ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(f"{HOST}:{port}", options=options) as channel:
             request = health_pb2.HealthCheckRequest(service=service)
             try:

@@ -17,6 +17,7 @@ from google.cloud.kms_v1 import KeyManagementServiceAsyncClient
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcAsyncIOTransport
 from google.cloud.kms_v1.types import DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse
 
+from common.channels import DIRECT
 from common.encryption.cipher import Context, Encrypted
 from common.encryption.settings import KmsSettings
 from common.errors import ConvergenceError, DecryptionFailed, DependencyRefused, InvalidInput, Unavailable, Violation
@@ -138,7 +139,7 @@ def connect(settings: KmsSettings) -> CloudKms:
         # Reconnect as fast as the local stack restarts its parts.
         channel = grpc.aio.insecure_channel(
             settings.kms_endpoint,
-            options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)],
+            options=[DIRECT, ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)],
         )
         client = KeyManagementServiceAsyncClient(transport=KeyManagementServiceGrpcAsyncIOTransport(channel=channel))
     else:

@@ -1,22 +1,24 @@
 """`convergence-check-health`: whether a gRPC server says SERVING, for orchestrators that can only run a command in its container.
 
-Without an address it asks the server of this very environment: at CONVERGENCE_LISTEN_ADDRESS, with TLS where that is set. Then the server's
-own certificate is the authority to trust and the name to expect, and, where clients are asked for one (mTLS), the certificate to show.
+Without an address it asks the server of this very environment: at CONVERGENCE_LISTEN_ADDRESS, with TLS where that is set. Then it trusts
+whichever certificate is served at that address of its own: a server keeps the last one that did, when a renewal does not, and must not be
+taken out of service for that. Where clients are asked for one (mTLS), it shows the server's own, as the files have it now.
 """
 
 import argparse
+import ssl
 import sys
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from common.channels import DIRECT
 from common.rpc.settings import ServerSettings
 from common.secret import read_secret_file
 from common.settings import is_loopback, load
 
 DEADLINE_SECONDS = 2.0
-_OPTIONS = [("grpc.enable_http_proxy", 0)]
+_OPTIONS = [DIRECT]
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  where a server listens, not we
 
 
@@ -48,17 +50,18 @@ def ask(channel: grpc.Channel, service: str) -> str:
 
 
 def own_channel(settings: ServerSettings) -> grpc.Channel:
-    """A channel to the server of these settings. Raises OSError and ValueError for TLS files that do not do."""
+    """A channel to the server of these settings. Raises OSError where there is none, and as ValueError for TLS files that do not do."""
     host, _, port = settings.listen_address.rpartition(":")
     address = f"{_EVERYWHERE.get(host, host)}:{port}"
     if settings.tls_certificate_file is None or settings.tls_key_file is None:
         return grpc.insecure_channel(address, _OPTIONS)
-    certificate = settings.tls_certificate_file.read_bytes()
     shown: tuple[bytes | None, bytes | None] = (None, None)
     if settings.tls_client_ca_file is not None:
-        shown = (read_secret_file(settings.tls_key_file).reveal().encode(), certificate)
-    credentials = grpc.ssl_channel_credentials(certificate, *shown)
-    name = _name_in(settings.tls_certificate_file)
+        key = read_secret_file(settings.tls_key_file).reveal().encode()
+        shown = (key, settings.tls_certificate_file.read_bytes())
+    served = _served_at(address)
+    credentials = grpc.ssl_channel_credentials(served, *shown)
+    name = _name_in(served)
     return grpc.secure_channel(address, credentials, [*_OPTIONS, ("grpc.ssl_target_name_override", name)])
 
 
@@ -67,18 +70,24 @@ def _plaintext(address: str) -> grpc.Channel:
     return grpc.insecure_channel(address, _OPTIONS)
 
 
-def _name_in(certificate_file: Path) -> str:
-    """A name that the certificate is for. Raises ValueError where there is none."""
+def _served_at(address: str) -> bytes:
+    """The certificate that a server shows, in PEM. Raises OSError where none answers within DEADLINE_SECONDS."""
+    host, _, port = address.rpartition(":")
+    return ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=DEADLINE_SECONDS).encode()
+
+
+def _name_in(pem: bytes) -> str:
+    """A name that a certificate is for. Raises ValueError where there is none."""
     from cryptography import x509  # noqa: PLC0415
 
-    certificate = x509.load_pem_x509_certificates(certificate_file.read_bytes())[0]
+    certificate = x509.load_pem_x509_certificate(pem)
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        raise ValueError(f"{certificate_file} names no host") from None
+        raise ValueError("the certificate that is served names no host") from None
     hosts = [str(host) for kind in (x509.DNSName, x509.IPAddress) for host in names.get_values_for_type(kind)]
     if not hosts:
-        raise ValueError(f"{certificate_file} names no host")
+        raise ValueError("the certificate that is served names no host")
     return hosts[0].replace("*", "health", 1)
 
 

@@ -6,22 +6,19 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from common.clock import Clock
 from common.rpc.access import OPEN_SERVICES, access_rules, service_of, streams_of
 from common.rpc.auth_interceptor import Authenticator
+from common.rpc.health import Health
 from common.rpc.interceptors import interceptors
 from common.rpc.settings import ConnectionSettings, ServerSettings
 from common.rpc.tls import server_credentials
 from common.rpc.under_way import CallsUnderWay
 from common.telemetry.telemetry import Telemetry
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _PROBE_SECONDS = 15.0
 _FIRST_PROBE_SECONDS = 0.2
 _MAX_PENDING_CALLS = 10_000
@@ -81,8 +78,8 @@ class Server:
         )
         for register in services.values():
             register(self._server)
-        self._health = health_aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._health = Health(self._under_way)
+        self._health.add_to(self._server)
         if settings.reflection:
             names = (*services, HEALTH_SERVICE, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
@@ -98,8 +95,7 @@ class Server:
             self.port = self._add_port(self._settings.listen_address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._settings.listen_address}") from error
-        for name in self._own_names:
-            await self._health.set(name, _NOT_SERVING)
+        await self._health.tell(self._own_names, serving=False)
         await self._server.start()
         await self._exit.enter_async_context(self._beside)
         _log.info("listening", address=self._settings.listen_address, port=self.port, services=self._own_names[1:])
@@ -120,7 +116,7 @@ class Server:
             self._probing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._probing
-        await self._health.enter_graceful_shutdown()
+        await self._health.shut_down()
         await asyncio.sleep(self._settings.shutdown_delay_seconds)
         grace_seconds = self._settings.shutdown_grace_seconds
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
@@ -140,8 +136,7 @@ class Server:
             alive = await asyncio.gather(*(self._alive(name, probe) for name, probe in self._dependencies.items()))
             if not served and all(alive):
                 served = True
-                for name in self._own_names:
-                    await self._health.set(name, _SERVING)
+                await self._health.tell(self._own_names, serving=True)
                 _log.info("serving", services=self._own_names[1:])
             await asyncio.sleep(_PROBE_SECONDS if served else _FIRST_PROBE_SECONDS)
 
@@ -150,9 +145,9 @@ class Server:
             await probe()
         except Exception as error:  # noqa: BLE001 - whatever a probe raises, the next one is made
             _log.warning("dependency is away", dependency=name, exc_info=error)
-            await self._health.set(f"dependency.{name}", _NOT_SERVING)
+            await self._health.tell([f"dependency.{name}"], serving=False)
             return False
-        await self._health.set(f"dependency.{name}", _SERVING)
+        await self._health.tell([f"dependency.{name}"], serving=True)
         return True
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from common.channels import DIRECT
 from common.rpc.settings import ServerSettings
 from common.rpc.tls_files import RenewedTls, Tls, TlsFiles
 
@@ -84,6 +85,6 @@ class RenewedChannel:
 
     def _open(self) -> grpc.aio.Channel:
         if self._used is None:
-            return grpc.aio.insecure_channel(self._address, self._options)
+            return grpc.aio.insecure_channel(self._address, [*self._options, DIRECT])
         credentials = grpc.ssl_channel_credentials(self._used.authorities, self._used.key, self._used.certificate)
         return grpc.aio.secure_channel(self._address, credentials, self._options)

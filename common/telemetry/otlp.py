@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+from common.channels import DIRECT
 from common.secret import read_secret_file
 from common.telemetry.outcomes import Outcomes
 from common.telemetry.settings import TelemetrySettings
@@ -78,6 +79,7 @@ def _exporter_options(settings: TelemetrySettings) -> dict[str, Any]:
         "insecure": not settings.otlp_tls,
         "credentials": _credentials(settings) if settings.otlp_tls else None,
         "timeout": _EXPORT_SECONDS,
+        "channel_options": () if settings.otlp_tls else (DIRECT,),
     }
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import flight
 
+from common.channels import DIRECT
 from common.errors import AccessRefused, Terminal, Transient, WarehouseError
 from common.secret import Secret
 from common.warehouse import local_wire
 
 # gRPC's own back-off after a refused connection grows to two minutes: a restarted server would look away for that long.
-_RECONNECT: list[tuple[str, int | str]] = [
+_OPTIONS: list[tuple[str, int | str]] = [
+    DIRECT,
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
@@ -59,7 +61,7 @@ class FlightConnection:
 
     def _connected(self) -> flight.FlightClient:
         if self._client is None:
-            self._client = flight.FlightClient(f"grpc://{self._address}", generic_options=_RECONNECT)
+            self._client = flight.FlightClient(f"grpc://{self._address}", generic_options=_OPTIONS)
         return self._client
 
     def _options(self, deadline_seconds: float) -> flight.FlightCallOptions:

@@ -71,14 +71,22 @@ async def test_server_that_asks_for_certificates_is_shown_its_own(tmp_path: Path
         assert status == 1
 
 
-async def test_another_servers_certificate_is_not_trusted(tmp_path: Path) -> None:
-    authority = Authority()
-    served, told = (pair_files(tmp_path, name, authority.issue()) for name in ("served", "told"))
-    async with bare_server(tls_certificate_file=served.certificate, tls_key_file=served.key) as server:
-        status, _ = await check(
-            listen_address=f"127.0.0.1:{server.port}", tls_certificate_file=told.certificate, tls_key_file=told.key
-        )
-    assert status == 1
+async def test_server_that_keeps_its_certificate_as_a_renewal_does_not_do_is_healthy(tmp_path: Path) -> None:
+    files = pair_files(tmp_path, "server", Authority().issue())
+    tls: dict[str, Any] = {"tls_certificate_file": files.certificate, "tls_key_file": files.key}
+    async with bare_server(**tls) as server:
+        files.certificate.write_bytes(Authority("another").issue().certificate)
+        assert await check(listen_address=f"127.0.0.1:{server.port}", **tls) == (0, "")
+
+
+async def test_server_with_tls_that_is_not_there_is_not_healthy_and_says_so_in_a_line(tmp_path: Path) -> None:
+    files = pair_files(tmp_path, "server", Authority().issue())
+    tls: dict[str, Any] = {"tls_certificate_file": files.certificate, "tls_key_file": files.key}
+    async with bare_server(**tls) as server:
+        address = f"127.0.0.1:{server.port}"
+    status, text = await check(listen_address=address, **tls)
+    assert (status, len(text.splitlines())) == (1, 1)
+    assert text.startswith("cannot ask")
 
 
 async def test_settings_that_lack_something_are_named() -> None:

@@ -8,6 +8,7 @@ import pytest
 from common.errors import Transient
 from common.warehouse.warehouse import TableRef, Warehouse
 from local_stack import sample_data
+from local_stack.sample_catalog import PROFILES
 from tests.warehouses import LocalServer
 
 PATIENCE_SECONDS = 60.0
@@ -16,7 +17,7 @@ PATIENCE_SECONDS = 60.0
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """One export."""
-    monkeypatch.setattr(sample_data, "PROFILES", sample_data.PROFILES[:1])
+    monkeypatch.setattr(sample_data, "PROFILES", PROFILES[:1])
     monkeypatch.setattr(sample_data, "PAUSE_SECONDS", 0.05)
 
 
@@ -41,9 +42,8 @@ async def test_sample_is_loaded_once_the_warehouse_is_back(tmp_path: Path, monke
             await refused.wait()
             server.start()
             await loading
-        [profile] = sample_data.PROFILES
         warehouse = server.connect()
-        assert (await warehouse.get_table(sample_data.export_table(profile.tenant_id))).row_count
+        assert (await warehouse.get_table(sample_data.export_table(PROFILES[0].tenant_id))).row_count
         await warehouse.close()
     finally:
         server.stop()
