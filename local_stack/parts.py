@@ -20,6 +20,12 @@ ADDRESSED = (*SERVICES, "gateway")
 SERVICE_STOP_SECONDS = 15.0
 """More than the grace that a service gives to calls under way."""
 TEMPORAL_HEALTH = "temporal.api.workflowservice.v1.WorkflowService"
+MATCHING = (
+    "matching.enableFairness=true",
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
+)
+"""What the engine is told so that tenants are served in turn: turns are kept within a partition, so a task queue has one."""
 
 
 def stack_parts(state: State, ports: Mapping[str, int], environ: Mapping[str, str]) -> Sequence[Part]:
@@ -82,9 +88,7 @@ def _temporal(port: str, state: State) -> tuple[str, ...]:
         str(Path(sysconfig.get_path("scripts")) / "temporal"),
         *("server", "start-dev", "--headless", "--ip", HOST, "--port", port),
         *("--db-filename", str(state.data("temporal") / "temporal.db")),
-        *("--dynamic-config-value", "matching.enableFairness=true"),
-        *("--dynamic-config-value", "matching.numTaskqueueReadPartitions=1"),  # turns are kept within a partition
-        *("--dynamic-config-value", "matching.numTaskqueueWritePartitions=1"),
+        *(f"--dynamic-config-value={value}" for value in MATCHING),
         *("--log-level", "error"),
     )
 

@@ -15,6 +15,8 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from local_stack.parts import MATCHING
+
 _SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
 
 
@@ -34,8 +36,7 @@ class DevServer:
         executable = Path(sysconfig.get_path("scripts")) / "temporal"
         arguments = ["server", "start-dev", "--ip", "127.0.0.1", "--port", str(self.port), "--headless"]
         arguments += ["--db-filename", str(self._directory / "temporal.db"), "--log-level", "error"]
-        for value in ("enableFairness=true", "numTaskqueueReadPartitions=1", "numTaskqueueWritePartitions=1"):
-            arguments += ["--dynamic-config-value", f"matching.{value}"]
+        arguments += [f"--dynamic-config-value={value}" for value in MATCHING]
         with (self._directory / "temporal.log").open("ab") as log:
             self._process = subprocess.Popen([executable, *arguments], stdout=log, stderr=log)
         with grpc.insecure_channel(self.address) as channel:

@@ -11,6 +11,7 @@ import pytest
 
 from common.rpc.run_service import CLOSING_SECONDS
 from gateway.config import gateway_config
+from local_stack.parts import MATCHING
 from pipeline_service.settings import PipelineServiceSettings
 from tenant_service.settings import TenantServiceSettings
 from tests.containers.compose import FILE, LOCAL, replicas, target, volumes
@@ -96,6 +97,23 @@ def test_server_has_a_health_check_and_comes_back_and_what_works_once_does_neith
         assert 2 < seconds(told["healthcheck"]["timeout"]) <= 5
 
 
+def test_container_waits_for_all_that_it_needs_and_for_nothing_else() -> None:
+    assert {name: set(service(name).get("depends_on", ())) for name in ALL} == {
+        "first-start": set(),
+        "warehouse": {"first-start"},
+        "kms": {"first-start"},
+        "sample-data": {"warehouse"},
+        "temporal": set(),
+        "tenant-service": {"warehouse", "kms"},
+        "pipeline-service": {"warehouse", "kms", "temporal"},
+        "gateway": {"sample-data", "tenant-service", "pipeline-service"},
+        "gcp-temporal": set(),
+        "gcp-tenant-service": set(),
+        "gcp-pipeline-service": {"gcp-temporal"},
+        "gcp-gateway": {"gcp-tenant-service", "gcp-pipeline-service"},
+    }
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_container_waits_for_what_it_needs_until_that_serves_or_has_ended_well(name: str) -> None:
     for needed, how in service(name).get("depends_on", {}).items():
@@ -141,6 +159,11 @@ def test_a_service_is_told_only_what_it_reads(name: str) -> None:
     settings = SERVICES["TenantService" if "tenant" in name else "PipelineService"]
     known = {variable(settings, field) for field in settings.model_fields} | {"GOOGLE_APPLICATION_CREDENTIALS"}
     assert LOCAL.environment(name).keys() <= known
+
+
+@pytest.mark.parametrize("name", ["temporal", "gcp-temporal"])
+def test_engine_serves_tenants_in_turn(name: str) -> None:
+    assert {f"--dynamic-config-value={value}" for value in MATCHING} <= set(service(name)["command"])
 
 
 @pytest.mark.parametrize("prefix", ["", "gcp-"])
