@@ -1,5 +1,6 @@
 """A warehouse whose calls and jobs are told: a span for each within a trace, how long it took, bytes that it read and that are billed.
 
+A job is told of with each wait for it, from its submission on: once, where one wait sees it end.
 Names of datasets, tables and jobs are told; statements and the values in them are not.
 """
 
@@ -13,7 +14,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 
 from common.credentials.accounts import AccountWarehouses
 from common.credentials.service_account import ServiceAccountKey
-from common.errors import ObjectExists, ObjectNotFound, Terminal
+from common.errors import JobAborted, ObjectExists, ObjectNotFound, Terminal
 from common.telemetry.telemetry import Telemetry
 from common.warehouse.columns import Column
 from common.warehouse.estimate import Estimate
@@ -63,7 +64,7 @@ class Warehouses:
         self._durations = meter.create_histogram(
             "db.client.operation.duration",
             "s",
-            "How long calls of the warehouse took, and jobs from their submission on",
+            "How long calls of the warehouse took, and each wait for a job from its submission on",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
         self._processed = meter.create_counter(
@@ -186,7 +187,7 @@ class WatchedWarehouse:
             return await self._warehouse.list_rows(ref)
 
     async def submit(self, job: Job) -> None:
-        """See Warehouse. The span of the job begins here, and ends when the job is seen to end."""
+        """See Warehouse. The spans of the waits for the job begin here."""
         submitted = _Submitted(_operation(job), _table(job))
         try:
             await self._warehouse.submit(job)
@@ -200,10 +201,14 @@ class WatchedWarehouse:
         self._note(job.job_id, submitted)
 
     async def wait(self, job_id: str, *, timeout_seconds: float) -> JobResult:
-        """See Warehouse."""
+        """See Warehouse. Each wait is told of; what the job is, until one has seen it end. Without that it is a `job`."""
         submitted = self._submitted.get(job_id) or _Submitted("job", "")
         with self._job(job_id, submitted) as span:
-            result = await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+            try:
+                result = await self._warehouse.wait(job_id, timeout_seconds=timeout_seconds)
+            except (JobAborted, Terminal):
+                self._submitted.pop(job_id, None)
+                raise
             self._telling.read(submitted.operation, span, processed=result.bytes_processed, billed=result.bytes_billed)
             span.set_attribute("convergence.rows", result.rows)
         self._submitted.pop(job_id, None)
