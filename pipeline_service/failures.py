@@ -41,7 +41,7 @@ def attempt_given_up() -> ApplicationError:
 
 
 def more_bytes_wanted(result: StepResult) -> ApplicationError:
-    """The error of an attempt that ends because what it wants to bill is not reserved: no failure, and never told to anybody."""
+    """The error of an attempt that ends because what it wants to bill is not reserved: no failure, and never told to a caller."""
     return ApplicationError(
         "More bytes have to be reserved",
         result,

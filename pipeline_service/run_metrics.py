@@ -7,10 +7,10 @@ from opentelemetry.metrics import Meter
 
 from pipeline_service.plan import PlanStep
 from pipeline_service.run import Run, Step
+from pipeline_service.run_attributes import RUN_STATUS, STEP_STATUS, STEP_TYPE, TEMPLATE
 
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 """Bounds of the histograms."""
-TEMPLATE, STATUS, STEP_TYPE = "convergence.template", "convergence.status", "convergence.step.type"
 
 
 class RunMetrics:
@@ -43,7 +43,7 @@ class RunMetrics:
 
     def run_ended(self, run: Run) -> None:
         """A run is recorded as ended: count it, its steps and their checks."""
-        attributes = {TEMPLATE: _template(run), STATUS: str(run.state.status)}
+        attributes = {TEMPLATE: _template(run), RUN_STATUS: str(run.state.status)}
         self._durations.record(_seconds(run.create_time, run.state.end_time), attributes)
         for step in run.own_steps:
             self._step_durations.record(_seconds(step.start_time, step.end_time), _of_step(step))
@@ -59,7 +59,7 @@ class RunMetrics:
 
 
 def _of_step(step: Step) -> Mapping[str, str]:
-    return {STEP_TYPE: step.type, STATUS: str(step.status)}
+    return {STEP_TYPE: step.type, STEP_STATUS: str(step.status)}
 
 
 def _template(run: Run) -> str:

@@ -23,6 +23,7 @@ from common.telemetry.span_ids import known_span_id
 from common.telemetry.telemetry import PIPELINE_ID, RUN_ID, TENANT_ID, Telemetry
 from pipeline_service.failures import ATTEMPT_CANCELLED, NO_FAILURES
 from pipeline_service.run import Run, RunStatus
+from pipeline_service.run_attributes import RUN_STATUS, STEP_ID
 from pipeline_service.run_metrics import RunMetrics
 from pipeline_service.step_result import StepResult, StepTask
 from pipeline_service.temporal_names import BACKFILL_WORKFLOW, RUN_WORKFLOW, STEP_ACTIVITY
@@ -103,7 +104,7 @@ class _Activities(ActivityInboundInterceptor):
                 f"RunWorkflow:{kind}",
                 starter,
                 SpanKind.CONSUMER,
-                {**_names(run), "convergence.run.status": run.state.status},
+                {**_names(run), RUN_STATUS: run.state.status},
                 start_time=_nanoseconds(run.create_time),
             )
         if run.state.error is not None:
@@ -119,7 +120,7 @@ def _names(subject: object) -> Mapping[str, str]:
         run, step = subject.run, subject.step
         return {
             **_run_names(run.tenant_id, run.pipeline_id, run.pipeline_logging_id),
-            "convergence.step_id": step.step_id,
+            STEP_ID: step.step_id,
         }
     if isinstance(subject, Run):
         header = subject.header

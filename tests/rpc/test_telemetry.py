@@ -170,7 +170,7 @@ async def test_one_trace_leads_from_the_client_through_the_engine_to_the_job_tha
     assert len(set(in_worker)) == 1
     assert started == called != in_worker[0]
     step, run, start = chain[1:4]
-    assert step.attributes["convergence.step_id"] == "load"
+    assert step.attributes["convergence.step.id"] == "load"
     for span in (step, run, start):
         assert span.attributes["convergence.tenant_id"] == told.tenant_id
         assert span.attributes["convergence.pipeline_logging_id"] == told.run_id
@@ -211,10 +211,14 @@ async def test_a_run_that_fails_its_check_is_an_error_with_its_reason_and_withou
         ("rpc.server.call.duration", {"rpc_method": "convergence.tenant.v1.TenantService/Onboard"}, 1),
         ("convergence.calls.refused", {}, 0),
         ("convergence.runs.begun", {}, 3),
-        ("convergence.run.duration", {"convergence_status": "COMPLETE"}, 2),
-        ("convergence.run.duration", {"convergence_status": "FAILED", "convergence_template": "gcp-test-strict"}, 1),
-        ("convergence.step.duration", {"convergence_step_type": "query", "convergence_status": "COMPLETE"}, 2),
-        ("convergence.step.duration", {"convergence_step_type": "query", "convergence_status": "FAILED"}, 1),
+        ("convergence.run.duration", {"convergence_run_status": "COMPLETE"}, 2),
+        (
+            "convergence.run.duration",
+            {"convergence_run_status": "FAILED", "convergence_template": "gcp-test-strict"},
+            1,
+        ),
+        ("convergence.step.duration", {"convergence_step_type": "query", "convergence_step_status": "COMPLETE"}, 2),
+        ("convergence.step.duration", {"convergence_step_type": "query", "convergence_step_status": "FAILED"}, 1),
         ("convergence.step.duration", {"convergence_step_type": "dq"}, 2),
         ("convergence.step.attempts", {}, 5),
         ("convergence.step.attempts", {"error_type": "CHECK_FAILED"}, 1),
