@@ -15,11 +15,11 @@ class TelemetrySettings(Settings):
     otlp_tls: bool = Field(False, validate_default=True)
     """Whether the receiver is spoken to with TLS, against the system's certificate authorities unless `otlp_tls_ca_file` is set."""
     otlp_tls_ca_file: Path | None = None
-    """Certificates, in PEM, of the authorities that sign for the receiver."""
+    """Certificates, in PEM, of the authorities that sign for the receiver. Read once, at start-up."""
     otlp_tls_certificate_file: Path | None = None
-    """Our own certificate, in PEM, for a receiver that asks for one (mTLS)."""
+    """Our own certificate, in PEM, for a receiver that asks for one (mTLS). Read once, at start-up."""
     otlp_tls_key_file: Path | None = Field(None, validate_default=True)
-    """The private key of that certificate, in PEM; readable by its owner alone."""
+    """The private key of that certificate, in PEM; readable by its owner alone. Read once, at start-up."""
     trace_sample_ratio: float = Field(1.0, ge=0, le=1)
     """The share of traces that are kept, of those that begin here. One that a caller has begun is kept where the caller keeps it."""
     metric_interval_seconds: float = Field(60.0, ge=0.1, le=3600)
