@@ -1,1 +1,2 @@
-"""The gateway before both services: an Envoy that speaks REST and gRPC to callers. Here is its configuration, and no code of its own."""
+"""The gateway before both services: an Envoy that speaks REST and gRPC to callers. Here are its configuration and the checker of requests,
+in Lua, that runs in it; no service of ours is in between."""

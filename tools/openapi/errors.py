@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from common.rpc.status import DOMAIN
 from convergence.errors.v1 import error_reason_pb2
 from tools.openapi.schemas import Schemas
 
@@ -10,6 +11,7 @@ RESPONSES = {
     "401": "UNAUTHENTICATED: no key, or one that does not hold.",
     "403": "PERMISSION_DENIED: the key may not do this.",
     "404": "NOT_FOUND: what the request names does not exist, or there is no such path.",
+    "408": "DEADLINE_EXCEEDED: the request did not arrive in time, 10 s for its headers and 60 s for all of it.",
     "409": "ALREADY_EXISTS or ABORTED: what the request would make exists, or somebody else was first.",
     "413": "The body is too large.",
     "429": "RESOURCE_EXHAUSTED: over a limit; RetryInfo says when to come back.",
@@ -49,7 +51,7 @@ def error_schemas(schemas: Schemas) -> dict[str, Any]:
             "ErrorInfo",
             "Why the call failed, for programs.",
             reason=reason,
-            domain={"type": "string", "const": "convergence"},
+            domain={"type": "string", "const": DOMAIN},
             metadata={"type": "object", "additionalProperties": {"type": "string"}},
         ),
         "BadRequest": _detail(

@@ -223,7 +223,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Retry: after RetryInfo. Wait longer each time; another replica may have room.
     """
     CALL_TIMEOUT: _ErrorReason.ValueType  # 83
-    """DEADLINE_EXCEEDED. The call took longer than the server lets any call take (300 s behind the gateway). What it did may have been done.
+    """DEADLINE_EXCEEDED. The call took longer than the server lets any call take (300 s behind the gateway). What it did may have been done. Over
+    REST also 408: the request did not arrive in time, and nothing was done.
     Retry: no. Repeat a change under the same request_id, which does nothing twice; ask for less at once where a read takes so long.
     """
     METHOD_UNKNOWN: _ErrorReason.ValueType  # 84
@@ -231,8 +232,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Retry: no. Look at the method's full name, or its path and verb; the server may be older than the client.
     """
     MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 85
-    """RESOURCE_EXHAUSTED. The request, or the answer that was to be sent, is larger than the server allows; metadata `bytes` says how large it
-    is, and `max_bytes` what is allowed, where that is known. A change may have been done when its answer is too large.
+    """RESOURCE_EXHAUSTED. The request, or the answer that was to be sent, is larger than the server allows; over REST also 413, the body is
+    too large, or 431, the headers are. Metadata `bytes` says how large it is, and `max_bytes` what is allowed, where that is known. A change
+    may have been done when its answer is too large.
     Retry: no. Send less, or ask for less at once (page_size).
     """
 
@@ -444,7 +446,8 @@ OVERLOADED: ErrorReason.ValueType  # 82
 Retry: after RetryInfo. Wait longer each time; another replica may have room.
 """
 CALL_TIMEOUT: ErrorReason.ValueType  # 83
-"""DEADLINE_EXCEEDED. The call took longer than the server lets any call take (300 s behind the gateway). What it did may have been done.
+"""DEADLINE_EXCEEDED. The call took longer than the server lets any call take (300 s behind the gateway). What it did may have been done. Over
+REST also 408: the request did not arrive in time, and nothing was done.
 Retry: no. Repeat a change under the same request_id, which does nothing twice; ask for less at once where a read takes so long.
 """
 METHOD_UNKNOWN: ErrorReason.ValueType  # 84
@@ -452,8 +455,9 @@ METHOD_UNKNOWN: ErrorReason.ValueType  # 84
 Retry: no. Look at the method's full name, or its path and verb; the server may be older than the client.
 """
 MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 85
-"""RESOURCE_EXHAUSTED. The request, or the answer that was to be sent, is larger than the server allows; metadata `bytes` says how large it
-is, and `max_bytes` what is allowed, where that is known. A change may have been done when its answer is too large.
+"""RESOURCE_EXHAUSTED. The request, or the answer that was to be sent, is larger than the server allows; over REST also 413, the body is
+too large, or 431, the headers are. Metadata `bytes` says how large it is, and `max_bytes` what is allowed, where that is known. A change
+may have been done when its answer is too large.
 Retry: no. Send less, or ask for less at once (page_size).
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
