@@ -25,6 +25,7 @@ from tests.warehouses import LocalServer
 LIMITED, OVERLOADED = ("RESOURCE_EXHAUSTED", "RATE_LIMITED"), ("RESOURCE_EXHAUSTED", "OVERLOADED")
 GOOD = ("OK", "")
 SLOW = {"calls_per_second_per_key": 2.0, "call_burst_per_key": 3}
+NO_RATES = {"calls_per_second_per_key": 0.0, "calls_per_second_per_tenant": 0.0}
 
 
 async def outcomes(fake: Fake, key: str, number: int) -> list[tuple[str, str]]:
@@ -110,8 +111,7 @@ async def test_health_is_told_by_a_server_that_is_full() -> None:
 
 
 async def test_a_thousand_idle_watchers_leave_room_for_calls_and_one_too_many_is_refused() -> None:
-    limits = {"max_concurrent_watches": 1000, "max_concurrent_calls": 1, "calls_per_second_per_key": 0.0}
-    async with fake_pipelines(**limits, calls_per_second_per_tenant=0.0) as fake:
+    async with fake_pipelines(max_concurrent_watches=1000, max_concurrent_calls=1, **NO_RATES) as fake:
         watches = [fake.watch(f"tenant_{number % 2}/1") for number in range(1000)]
         await asyncio.gather(*(watch.read() for watch in watches))
         assert await outcome_of(fake.watch("good")) == OVERLOADED
@@ -119,9 +119,6 @@ async def test_a_thousand_idle_watchers_leave_room_for_calls_and_one_too_many_is
         watches[0].cancel()
         await until(lambda: fake.pipelines.watching == 999)
         await fake.watch().read()
-
-
-NO_RATES = {"calls_per_second_per_key": 0.0, "calls_per_second_per_tenant": 0.0}
 
 
 async def test_a_tenant_that_floods_the_server_takes_its_share_of_places_and_none_of_the_others() -> None:
@@ -186,8 +183,7 @@ async def test_keys_that_wait_to_be_told_apart_leave_room_for_those_that_are_kno
 
 
 async def test_a_burst_beyond_the_limit_is_refused_call_by_call_and_none_is_dropped() -> None:
-    limits = {"calls_per_second_per_key": 0.0, "calls_per_second_per_tenant": 0.0}
-    async with fake_pipelines(max_concurrent_calls=100, max_share_per_tenant=1.0, **limits) as fake:
+    async with fake_pipelines(max_concurrent_calls=100, max_share_per_tenant=1.0, **NO_RATES) as fake:
         fake.pipelines.open.clear()
         burst = [asyncio.create_task(outcome_of(fake.call())) for _ in range(1500)]
         await until(lambda: sum(call.done() for call in burst) == 1400, seconds=60)
