@@ -1,6 +1,8 @@
 """Settings of every gRPC server of ours, and of whom it lets in."""
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +17,14 @@ def _sha256_digests(digests: tuple[str, ...]) -> tuple[str, ...]:
     if not all(_SHA256_HEX.fullmatch(digest) for digest in digests):
         raise ValueError("must be SHA-256 digests, 64 hex digits each, in lower case")
     return digests
+
+
+def _read_unless_writable(path: Path) -> str:
+    """Who may write it lets in whom they like."""
+    with path.open(encoding="utf-8") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o022:
+            raise ValueError(f"{path} may be written by others: it must be writable by its owner alone")
+        return file.read()
 
 
 class LimitSettings(Settings):
@@ -103,7 +113,8 @@ class AuthSettings(Settings):
     admin_key_hashes: Annotated[CommaSeparated, AfterValidator(_sha256_digests)] = ()
     """SHA-256 digests of the admin keys, in hex; any number, so that they can be rotated without downtime."""
     admin_key_hashes_file: Path | None = None
-    """File with such digests, `a,b,c` or one a line, accepted beside those of `admin_key_hashes`. It is read once, at start-up."""
+    """File with such digests, `a,b,c` or one a line, accepted beside those of `admin_key_hashes`; writable by its owner alone. It
+    is read once, at start-up."""
     auth_bound_seconds: float = Field(default=30.0, ge=1, le=3600)
     """The published bound: how long a revoked key, a suspension or a grant taken back may still be honoured, in seconds."""
     auth_wait_seconds: float = Field(default=5.0, ge=0.1, le=60)
@@ -112,10 +123,11 @@ class AuthSettings(Settings):
     """How often a server writes down when keys were last used, in seconds."""
 
     def known_admin_hashes(self) -> tuple[str, ...]:
-        """All of them. Raises OSError for a file that cannot be read, ValueError for one that holds anything else."""
+        """All of them. Raises OSError for a file that cannot be read, ValueError for one that others than its owner may write, or that
+        holds anything else."""
         if self.admin_key_hashes_file is None:
             return self.admin_key_hashes
-        listed = tuple(re.split(r"[\s,]+", self.admin_key_hashes_file.read_text(encoding="utf-8").strip(" \t\r\n,")))
+        listed = tuple(re.split(r"[\s,]+", _read_unless_writable(self.admin_key_hashes_file).strip(" \t\r\n,")))
         try:
             return (*self.admin_key_hashes, *_sha256_digests(listed))
         except ValueError as error:

@@ -54,6 +54,24 @@ def test_file_that_holds_anything_else_is_refused_and_not_shown(
     assert not text or text not in str(refused.value)
 
 
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602, 0o660])
+def test_file_that_others_may_write_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "hashes"
+    path.write_text(OLD)
+    path.chmod(mode)
+    with pytest.raises(ValueError, match="may be written by others") as refused:
+        settings(monkeypatch, admin_key_hashes_file=str(path)).known_admin_hashes()
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o640, 0o644, 0o444])
+def test_file_that_others_may_only_read_is_accepted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "hashes"
+    path.write_text(OLD)
+    path.chmod(mode)
+    assert settings(monkeypatch, admin_key_hashes_file=str(path)).known_admin_hashes() == (OLD,)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
