@@ -13,10 +13,11 @@ from common.rpc.status import status_code
 
 @dataclass(slots=True)
 class CallEnd:
-    """The status, and of a refused call its reason."""
+    """The status, and of a refused call its reason and which limit it is that it went beyond, where the refusal names one."""
 
     status: grpc.StatusCode = grpc.StatusCode.OK
     reason: str | None = None
+    limit: str | None = None
 
 
 @contextmanager
@@ -32,6 +33,7 @@ def noted_end(context: Context) -> Iterator[CallEnd]:
         end.status = status_code(error)
         if isinstance(error, ConvergenceError) and end.status is not grpc.StatusCode.INTERNAL:
             end.reason = error.reason
+            end.limit = error.metadata.get("limit")
         raise
     except BaseException:
         end.status = _given_up(context)

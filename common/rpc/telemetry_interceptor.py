@@ -63,7 +63,8 @@ def told(telemetry: Telemetry) -> Around:
         finally:
             status = end.status.name
             if end.reason is not None:
-                refusals.add(1, {"rpc.method": name, "convergence.reason": end.reason})
+                limit = {} if end.limit is None else {"convergence.limit": end.limit}
+                refusals.add(1, {"rpc.method": name, "convergence.reason": end.reason, **limit})
             attributes["rpc.response.status_code"] = status
             if end.status is not _OK:
                 attributes["error.type"] = status

@@ -149,7 +149,25 @@ async def test_refusals_of_limits_are_counted_by_reason(otlp: Receiver) -> None:
         limits = {"call_burst_per_key": 1, "calls_per_second_per_key": 0.001}
         async with fake_pipelines(telemetry=telemetry, **limits) as fake:
             assert [(await outcome_of(fake.call()))[0] for _ in range(3)] == ["OK", *["RESOURCE_EXHAUSTED"] * 2]
-    assert otlp.total("convergence.calls.refused", convergence_reason="RATE_LIMITED") == 2
+    assert otlp.total("convergence.calls.refused", convergence_reason="RATE_LIMITED", convergence_limit="key") == 2
+
+
+async def test_of_a_server_that_is_full_and_of_one_tenant_that_has_its_share_it_is_told_which(otlp: Receiver) -> None:
+    async with telemetry_to(otlp.address) as telemetry:
+        limits = {"max_concurrent_calls": 2, "max_share_per_tenant": 0.5}
+        async with fake_pipelines(telemetry=telemetry, **limits) as fake:
+            fake.pipelines.open.clear()
+            held = asyncio.create_task(outcome_of(fake.call("acme/1")))
+            await until(lambda: fake.pipelines.at_work == 1)
+            assert (await outcome_of(fake.call("acme/2")))[1] == "OVERLOADED"
+            others = asyncio.create_task(outcome_of(fake.call("rival/1")))
+            await until(lambda: fake.pipelines.at_work == 2)
+            assert (await outcome_of(fake.call("third/1")))[1] == "OVERLOADED"
+            fake.pipelines.open.set()
+            await asyncio.gather(held, others)
+    refused = [point.attributes for point in otlp.points if point.name == "convergence.calls.refused"]
+    assert sorted(point.get("convergence.limit", "") for point in refused) == ["", "tenant"]
+    assert {point["convergence.reason"] for point in refused} == {"OVERLOADED"}
 
 
 @pytest.mark.parametrize("given", ["", "00", f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-{PARENT}-01", "x" * 5000])
