@@ -15,15 +15,16 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadConverter
 from temporalio.worker import StartActivityInput, WorkflowInboundInterceptor, WorkflowOutboundInterceptor
 
-from common.telemetry.telemetry import carried, context_of
+from common.telemetry.telemetry import carried_ids, context_of
 
 TRACE_HEADER = "_tracer-data"
-"""The header's name, and what is in it: W3C Trace Context, as Temporal's own SDKs write it."""
+"""The header's name, and what is in it: the `traceparent` of W3C Trace Context, as Temporal's own SDKs write it. `tracestate`, which they
+write too, is text of a caller's: histories do not keep it."""
 
 
 def header_of_current_span() -> Mapping[str, Payload]:
     """The headers of a workflow that is started within the current span: none where there is no span."""
-    carrier = carried()
+    carrier = carried_ids()
     return {TRACE_HEADER: PayloadConverter.default.to_payload(carrier)} if carrier else {}
 
 

@@ -2,7 +2,9 @@
 
 from common.rpc.around import Context
 
-_TRACE_KEYS = ("traceparent", "tracestate")
+_LONGEST_TRACE_STATE = 512
+"""Characters that whoever passes a trace on should pass on at least (https://www.w3.org/TR/trace-context/#tracestate-limits): ours are no
+more, since they are whatever a caller thinks of."""
 
 
 def metadata_value(context: Context, key: str) -> str | None:
@@ -12,6 +14,10 @@ def metadata_value(context: Context, key: str) -> str | None:
 
 
 def carried_by(context: Context) -> dict[str, str]:
-    """What a caller says of its trace, by the names of W3C Trace Context; empty where it says nothing."""
+    """What a caller says of its trace, by the names of W3C Trace Context; empty where it says nothing. Too long a state is left out."""
     metadata = context.invocation_metadata() or ()
-    return {name: value for name, value in metadata if name in _TRACE_KEYS and isinstance(value, str)}
+    return {name: value for name, value in metadata if isinstance(value, str) and _is_of_a_trace(name, value)}
+
+
+def _is_of_a_trace(name: str, value: str) -> bool:
+    return name == "traceparent" or (name == "tracestate" and len(value) <= _LONGEST_TRACE_STATE)

@@ -17,6 +17,7 @@ PIPELINE_ID = "convergence.pipeline_id"
 """Attributes of spans. No metric has them: there are as many values as tenants and runs."""
 _W3C = TraceContextTextMapPropagator()
 """What crosses processes: `traceparent` and `tracestate`, and no baggage, which may be whatever a caller thinks of."""
+_IDS = "traceparent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ def carried() -> dict[str, str]:
     carrier: dict[str, str] = {}
     _W3C.inject(carrier)
     return carrier
+
+
+def carried_ids() -> dict[str, str]:
+    """The same without `tracestate`, which is text of a caller's: for what is kept."""
+    return {name: value for name, value in carried().items() if name == _IDS}
 
 
 def context_of(carrier: Mapping[str, str]) -> Context:
