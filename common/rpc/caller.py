@@ -45,6 +45,11 @@ def current_caller() -> Caller:
     return _current.get()
 
 
+def caller_is_unknown() -> bool:
+    """Whether nobody is authenticated, yet or at all."""
+    return _current.get(None) is None
+
+
 def set_current_caller(caller: Caller) -> None:
     """Set the caller for the rest of the RPC's task."""
     _current.set(caller)

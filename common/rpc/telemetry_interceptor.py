@@ -12,8 +12,9 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from common.rpc.access import OPEN_SERVICES, service_of
 from common.rpc.around import Around, Context
 from common.rpc.call_end import CallEnd, noted_end
-from common.rpc.caller import current_caller
+from common.rpc.caller import caller_is_unknown, current_caller
 from common.rpc.metadata import carried_by
+from common.telemetry.strangers import told_for_a_caller
 from common.telemetry.telemetry import TENANT_ID, Telemetry, context_of
 
 UNKNOWN_METHOD = "_OTHER"
@@ -55,6 +56,7 @@ def told(telemetry: Telemetry) -> Around:
         span = tracer.start_span("grpc" if name == UNKNOWN_METHOD else name, carried, SpanKind.SERVER, attributes)
         # For the rest of the call's task, which is its own: a stream that is cut off ends in another context, where nothing can be undone.
         otel.attach(set_span_in_context(span, carried))
+        told_for_a_caller(caller_is_unknown)
         start = time.perf_counter()
         end = CallEnd()
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
@@ -25,6 +26,7 @@ from common.secret import read_secret_file
 from common.telemetry.outcomes import Outcomes
 from common.telemetry.settings import TelemetrySettings
 from common.telemetry.span_ids import next_span_id
+from common.telemetry.strangers import told_for_a_stranger
 from common.telemetry.telemetry import SCOPE, Telemetry
 
 FLUSH_SECONDS = 2.0
@@ -39,23 +41,24 @@ async def exporting(settings: TelemetrySettings, *, service: str) -> AsyncIterat
     """See `open_telemetry`. OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_COMPRESSION and
     OTEL_BSP_* count, as the SDK reads them."""
     outcomes = Outcomes(settings.otlp_endpoint or "")
-    release = version(_DISTRIBUTION)
-    resource = _resource(service, release)
-    options = _exporter_options(settings)
-    tracers = TracerProvider(
-        resource=resource,
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_sample_ratio)),
-        id_generator=_Ids(),
-        shutdown_on_exit=False,
-    )
-    tracers.add_span_processor(BatchSpanProcessor(_Spans(outcomes, **options)))
-    interval_milliseconds = settings.metric_interval_seconds * 1000
-    reader = PeriodicExportingMetricReader(_Metrics(outcomes, **options), interval_milliseconds)
-    # Exemplars would add to what every call costs, and the log leads from a call to its trace already.
-    meters = MeterProvider(
-        [reader], resource=resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
-    )
     with outcomes.heard():
+        release = version(_DISTRIBUTION)
+        resource = _resource(service, release)
+        options = _exporter_options(settings)
+        ours = TraceIdRatioBased(settings.trace_sample_ratio)
+        tracers = TracerProvider(
+            resource=resource,
+            sampler=ParentBased(ours),
+            id_generator=_Ids(),
+            shutdown_on_exit=False,
+        )
+        tracers.add_span_processor(_Kept(_Spans(outcomes, **options), ours))
+        interval_milliseconds = settings.metric_interval_seconds * 1000
+        reader = PeriodicExportingMetricReader(_Metrics(outcomes, **options), interval_milliseconds)
+        # Exemplars would add to what every call costs, and the log leads from a call to its trace already.
+        meters = MeterProvider(
+            [reader], resource=resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
+        )
         try:
             yield Telemetry(tracers.get_tracer(SCOPE, release), meters.get_meter(SCOPE, release))
         finally:
@@ -99,6 +102,26 @@ def _content(path: Path | None) -> bytes | None:
 class _Ids(RandomIdGenerator):
     def generate_span_id(self) -> int:
         return next_span_id() or super().generate_span_id()
+
+
+class _Kept(BatchSpanProcessor):
+    """Drops what strangers would have kept. Who calls is known only after a span has begun, so it cannot be the sampler's to say."""
+
+    def __init__(self, exporter: OTLPSpanExporter, ours: TraceIdRatioBased) -> None:
+        super().__init__(exporter)
+        self._ours = ours
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if not told_for_a_stranger() or self._keeps(span):
+            super().on_end(span)
+
+    def _keeps(self, span: ReadableSpan) -> bool:
+        """Whether the trace would be kept, had it begun here."""
+        context = span.context
+        return (
+            context is not None
+            and self._ours.should_sample(Context(), context.trace_id, span.name).decision.is_sampled()
+        )
 
 
 class _Spans(OTLPSpanExporter):

@@ -21,7 +21,8 @@ class TelemetrySettings(Settings):
     otlp_tls_key_file: Path | None = Field(None, validate_default=True)
     """The private key of that certificate, in PEM; readable by its owner alone. Read once, at start-up."""
     trace_sample_ratio: float = Field(1.0, ge=0, le=1)
-    """The share of traces that are kept, of those that begin here. One that a caller has begun is kept where the caller keeps it."""
+    """The share of traces that are kept, of those that begin here. One that a caller has begun is kept where the caller keeps it,
+    once it is known who calls."""
     metric_interval_seconds: float = Field(60.0, ge=0.1, le=3600)
     """How often metrics are sent, in seconds."""
 
