@@ -14,6 +14,7 @@ import grpc
 import pytest
 import structlog
 from google.api_core.exceptions import PermissionDenied
+from opentelemetry.util.re import parse_env_headers
 
 from common import logs
 from common.secret import Secret
@@ -226,6 +227,12 @@ def test_what_a_caller_says_of_its_trace_is_not_logged_where_it_is_malformed(str
             {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": trace_state}
         )
         trace_id_in({"traceparent": trace_state * 10})
+    assert stream.getvalue() == ""
+
+
+def test_headers_for_a_receiver_of_telemetry_are_not_logged_where_they_are_malformed(stream: io.StringIO) -> None:
+    for liberal in (False, True):
+        assert parse_env_headers("x-otlp-key:hunter2secret", liberal) == {}
     assert stream.getvalue() == ""
 
 
