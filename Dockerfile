@@ -38,7 +38,9 @@ RUN python -m pip --python /opt/convergence/bin/python install --require-hashes 
     && python -m pip --python /opt/convergence/bin/python install --no-index --find-links /wheels convergence-local-stack
 
 FROM ${PYTHON_IMAGE} AS bare
-RUN python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip
+# The standard library would install pip anew from wheels of its own.
+RUN python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip \
+    && rm -rf "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')/_bundled"
 ENV PATH=/opt/convergence/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 HOME=/tmp
 WORKDIR /srv
 

@@ -85,6 +85,16 @@ def test_container_is_hardened(name: str) -> None:
     assert stages()[target(told)].last("USER") == "10001:10001"
 
 
+def test_containers_have_as_much_memory_as_is_documented_and_the_sample_room_beyond_what_it_takes() -> None:
+    text = (Path(FILE).parent / "docs" / "containers.md").read_text()
+    documented: dict[str, str] = {}
+    for names, limits in re.findall(r"(?m)^\| (`[^|]+`) \|[^|]+\|([^|]+)\|$", text):
+        found, sizes = re.findall(r"`([a-z-]+)`", names), re.findall(r"(\d+) ([MG])B", limits)
+        documented |= zip(found, ("".join(size) for size in (sizes * len(found))[: len(found)]), strict=True)
+    assert documented == {name: service(name)["deploy"]["resources"]["limits"]["memory"] for name in LOCAL.started()}
+    assert documented["sample-data"] == "768M", "409 MB were seen"
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_server_has_a_health_check_and_comes_back_and_what_works_once_does_neither(name: str) -> None:
     told = service(name)

@@ -66,12 +66,32 @@ def test_image_is_made_of_the_bare_one_and_one_environment(image: str) -> None:
     assert [copied for stage in line for copied in stage.copies] == [
         ("services" if image == "runtime" else "stack", ["/opt/convergence"], "/opt/convergence")
     ]
-    assert stages()["bare"].runs == [
-        "python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip"
-    ]
+    assert (
+        stages()["bare"].runs[0]
+        == "python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip"
+    )
     words = [word for stage in line for word, _ in stage.instructions]
     assert "ENTRYPOINT" not in words
     assert "ADD" not in words
+
+
+def test_what_the_standard_library_would_install_pip_from_is_removed(tmp_path: Path) -> None:
+    """Tried on a module that stands in for `ensurepip`, whose wheels here are this machine's."""
+    _, removal = stages()["bare"].runs
+    bundled = tmp_path / "ensurepip" / "_bundled"
+    bundled.mkdir(parents=True)
+    (bundled / "pip-1-py3-none-any.whl").touch()
+    (tmp_path / "ensurepip" / "__init__.py").touch()
+    programs = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    subprocess.run(
+        ["sh", "-ec", removal],
+        cwd=tmp_path,
+        env={"PATH": programs, "PYTHONPATH": str(tmp_path)},
+        timeout=60,
+        check=True,
+    )
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if "__pycache__" not in path.parts]
+    assert sorted(left) == ["ensurepip", "ensurepip/__init__.py"]
 
 
 @pytest.mark.parametrize("image", IMAGES)
