@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
 
 from common.channels import DIRECT
 from common.secret import read_secret_file
@@ -117,11 +117,9 @@ class _Kept(BatchSpanProcessor):
 
     def _keeps(self, span: ReadableSpan) -> bool:
         """Whether the trace would be kept, had it begun here."""
-        context = span.context
-        return (
-            context is not None
-            and self._ours.should_sample(Context(), context.trace_id, span.name).decision.is_sampled()
-        )
+        if span.context is None:
+            return False
+        return self._ours.should_sample(Context(), span.context.trace_id, span.name).decision is not Decision.DROP
 
 
 class _Spans(OTLPSpanExporter):

@@ -1,5 +1,6 @@
 """What the log says of telemetry that is not sent: in our words, seldom, and nothing of what the SDK says, which repeats secrets."""
 
+import logging
 import threading
 from collections.abc import Iterator, MutableMapping
 from typing import Any
@@ -26,6 +27,12 @@ def logs() -> Iterator[Logs]:
 def otlp() -> Iterator[Receiver]:
     with receiver() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK does not repeat what it has said within 20 seconds, be it in an earlier test."""
+    monkeypatch.setattr(logging.getLogger("opentelemetry.sdk._shared_internal"), "filters", [])
 
 
 async def test_malformed_headers_are_told_once_without_what_they_say(
