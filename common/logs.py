@@ -68,7 +68,7 @@ def configure(*, output: Literal["json", "console"], level: str = "INFO", stream
     google.setLevel(max(logging.INFO, logging.getLogger().level))
     # OpenTelemetry warns of what it cannot read of a caller's trace, by repeating it, before anybody knows who calls.
     logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
-    # So it does with headers for a receiver, which are secrets: `common.telemetry.outcomes` says it without them.
+    # So it does with headers for a receiver, which are secrets: `common.telemetry.export_log` says it without them.
     logging.getLogger("opentelemetry.util.re").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
 

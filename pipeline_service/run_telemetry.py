@@ -19,7 +19,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from common.telemetry.span_ids import known_span_id
+from common.telemetry.span_ids import preset_span_id
 from common.telemetry.telemetry import PIPELINE_ID, RUN_ID, TENANT_ID, Telemetry
 from pipeline_service.failures import ATTEMPT_CANCELLED, NO_FAILURES
 from pipeline_service.run import Run, RunStatus
@@ -99,7 +99,7 @@ class _Activities(ActivityInboundInterceptor):
     def _tell_run(self, run: Run, starter: Context, info: activity.Info) -> None:
         """The span of a run that has ended, from its creation on. Told again, with the same id, where its recording was repeated."""
         kind = RUN_WORKFLOW if run.state.backfill is None else BACKFILL_WORKFLOW
-        with known_span_id(run_span_id(info.workflow_run_id or "")):
+        with preset_span_id(run_span_id(info.workflow_run_id or "")):
             span = self._tracer.start_span(
                 f"RunWorkflow:{kind}",
                 starter,

@@ -15,7 +15,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadConverter
 from temporalio.worker import StartActivityInput, WorkflowInboundInterceptor, WorkflowOutboundInterceptor
 
-from common.telemetry.telemetry import carried_ids, context_of
+from common.telemetry.telemetry import extract_trace, inject_traceparent
 
 TRACE_HEADER = "_tracer-data"
 """The header's name, and what is in it: the `traceparent` of W3C Trace Context, as Temporal's own SDKs write it. `tracestate`, which they
@@ -24,8 +24,8 @@ write too, is text of a caller's: histories do not keep it."""
 
 def header_of_current_span() -> Mapping[str, Payload]:
     """The headers of a workflow that is started within the current span: none where there is no span."""
-    carrier = carried_ids()
-    return {TRACE_HEADER: PayloadConverter.default.to_payload(carrier)} if carrier else {}
+    headers = inject_traceparent()
+    return {TRACE_HEADER: PayloadConverter.default.to_payload(headers)} if headers else {}
 
 
 def starter_in(headers: Mapping[str, Payload]) -> Context | None:
@@ -33,7 +33,7 @@ def starter_in(headers: Mapping[str, Payload]) -> Context | None:
     header = headers.get(TRACE_HEADER)
     if header is None:
         return None
-    context = context_of(PayloadConverter.default.from_payload(header, dict[str, str]))
+    context = extract_trace(PayloadConverter.default.from_payload(header, dict[str, str]))
     return context if get_current_span(context).get_span_context().is_valid else None
 
 

@@ -8,7 +8,7 @@ import grpc
 from common.errors import DependencyRefused, Unavailable
 from common.rpc.log_interceptor import correlation_metadata
 from common.secret import Secret
-from common.telemetry.telemetry import carried
+from common.telemetry.telemetry import inject_trace
 from common.templates.template import TemplateName
 from convergence.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
 from convergence.pipeline.v1 import pipeline_service_pb2_grpc, run_pb2
@@ -75,4 +75,4 @@ class PipelineClient:
 
 def _metadata(key: Secret) -> tuple[tuple[str, str], ...]:
     """The key, and what ties the call to the one that is being handled."""
-    return (("x-api-key", key.reveal()), *correlation_metadata(), *carried().items())
+    return (("x-api-key", key.reveal()), *correlation_metadata(), *inject_trace().items())

@@ -13,7 +13,7 @@ from common.rpc.limits_interceptor import CallLimits
 from common.rpc.log_interceptor import logged
 from common.rpc.messages import Messages
 from common.rpc.settings import ServerSettings
-from common.rpc.telemetry_interceptor import of_unknown_methods, told
+from common.rpc.telemetry_interceptor import of_unknown_methods, traced_and_measured
 from common.rpc.under_way import CallsUnderWay
 from common.telemetry.telemetry import Telemetry
 
@@ -33,11 +33,11 @@ def interceptors(
     wait more than they work, those of `streams` may last. `under_way` notes every call, and `telemetry` is told of it."""
     limits = CallLimits(settings, clock, watches=watches, streams=streams)
     messages = Messages(max_request_bytes=settings.max_request_bytes, max_response_bytes=settings.max_response_bytes)
-    told_to = () if telemetry is None else (told(telemetry),)
+    telemetry_arounds = () if telemetry is None else (traced_and_measured(telemetry),)
     return [
-        UnknownMethods(errors_to_statuses, *map(of_unknown_methods, told_to), logged),
+        UnknownMethods(errors_to_statuses, *map(of_unknown_methods, telemetry_arounds), logged),
         AroundInterceptor(errors_to_statuses),
-        *map(AroundInterceptor, told_to),
+        *map(AroundInterceptor, telemetry_arounds),
         AroundInterceptor(logged),
         AroundInterceptor(under_way.around),
         AroundInterceptor(limits.admitted),

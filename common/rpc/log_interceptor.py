@@ -16,7 +16,7 @@ from common.rpc.access import OPEN_SERVICES, service_of
 from common.rpc.around import Context
 from common.rpc.call_end import CallEnd, noted_end
 from common.rpc.caller import current_caller
-from common.rpc.metadata import carried_by, metadata_value
+from common.rpc.metadata import metadata_value, trace_headers
 from common.telemetry.telemetry import current_trace_id, trace_id_in
 
 CORRELATION_ID_KEY = "x-correlation-id"
@@ -52,7 +52,7 @@ def correlation_metadata() -> tuple[tuple[str, str], ...]:
 
 def _trace(context: Context) -> dict[str, str]:
     """The trace that the call belongs to: that of its span or, where none is made here, as its caller says."""
-    trace_id = current_trace_id() or trace_id_in(carried_by(context))
+    trace_id = current_trace_id() or trace_id_in(trace_headers(context))
     return {"trace_id": trace_id} if trace_id else {}
 
 

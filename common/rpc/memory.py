@@ -9,7 +9,7 @@ GIVEN_BACK_BYTES = 128 * 1024
 _ARENA_MAX, _TRIM_THRESHOLD, _MMAP_THRESHOLD = -8, -1, -3  # of glibc's malloc.h
 
 
-def give_memory_back() -> None:
+def limit_malloc_arenas() -> None:
     """Let the threads of this process share ARENAS arenas of the C library from now on, which returns what is free at their ends.
 
     glibc gives every thread one of its own, up to eight for each core, and what is freed in one is of no use to the others: work that
@@ -26,7 +26,7 @@ def give_memory_back() -> None:
             mallopt(parameter, value)
 
 
-def collect_only_what_is_new() -> None:
+def freeze_imports() -> None:
     """Keep what is there now, which is what the imports made, out of garbage collection for good.
 
     A full collection follows once a quarter of what has survived the last one has come anew. With all modules in that sum, the cycles of

@@ -13,7 +13,7 @@ def metadata_value(context: Context, key: str) -> str | None:
     return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
 
-def carried_by(context: Context) -> dict[str, str]:
+def trace_headers(context: Context) -> dict[str, str]:
     """What a caller says of its trace, by the names of W3C Trace Context; empty where it says nothing. Too long a state is left out."""
     metadata = context.invocation_metadata() or ()
     return {name: value for name, value in metadata if isinstance(value, str) and _is_of_a_trace(name, value)}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from common import logs
-from common.rpc.memory import collect_only_what_is_new, give_memory_back
+from common.rpc.memory import freeze_imports, limit_malloc_arenas
 from common.rpc.server import Server
 from common.rpc.settings import ServerSettings
 from common.settings import load
@@ -36,7 +36,7 @@ def run_service(
     Ends the process with status 1 and one sentence where it cannot start: settings, an address in use, configs that do not load. After a
     signal it ends with status 0, within delay, grace and CLOSING_SECONDS, whatever hangs; with status 1 where something did.
     """
-    give_memory_back()
+    limit_malloc_arenas()
     settings = load(settings_class, **given)
     logs.configure(output=settings.log_format, level=settings.log_level)
     try:
@@ -65,7 +65,7 @@ async def _serve(opening: AbstractAsyncContextManager[Server], stop_seconds: flo
         async with opening as server:
             await server.start()
             started = True
-            collect_only_what_is_new()
+            freeze_imports()
             await signalled.wait()
             _log.info("stopping")
             await server.stop()

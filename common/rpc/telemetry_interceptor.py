@@ -13,9 +13,9 @@ from common.rpc.access import OPEN_SERVICES, service_of
 from common.rpc.around import Around, Context
 from common.rpc.call_end import CallEnd, noted_end
 from common.rpc.caller import caller_is_unknown, current_caller
-from common.rpc.metadata import carried_by
+from common.rpc.metadata import trace_headers
 from common.telemetry.strangers import told_for_a_caller
-from common.telemetry.telemetry import TENANT_ID, Telemetry, context_of
+from common.telemetry.telemetry import TENANT_ID, Telemetry, extract_trace
 
 UNKNOWN_METHOD = "_OTHER"
 """Stands for the names of methods that there are not, which are whatever callers think of."""
@@ -35,7 +35,7 @@ _FAULTS = frozenset(
 """What is a fault of the server: other statuses are for the caller to mend, and no error of the span."""
 
 
-def told(telemetry: Telemetry) -> Around:
+def traced_and_measured(telemetry: Telemetry) -> Around:
     """An interceptor that goes on with the caller's trace, or begins one. Health and reflection are not told of."""
     tracer = telemetry.tracer
     durations = telemetry.meter.create_histogram(
@@ -52,10 +52,10 @@ def told(telemetry: Telemetry) -> Around:
             return
         name = method.removeprefix("/")
         attributes = {"rpc.system.name": "grpc", "rpc.method": name}
-        carried = context_of(carried_by(context))
-        span = tracer.start_span("grpc" if name == UNKNOWN_METHOD else name, carried, SpanKind.SERVER, attributes)
+        caller_trace = extract_trace(trace_headers(context))
+        span = tracer.start_span("grpc" if name == UNKNOWN_METHOD else name, caller_trace, SpanKind.SERVER, attributes)
         # For the rest of the call's task, which is its own: a stream that is cut off ends in another context, where nothing can be undone.
-        otel.attach(set_span_in_context(span, carried))
+        otel.attach(set_span_in_context(span, caller_trace))
         told_for_a_caller(caller_is_unknown)
         start = time.perf_counter()
         end = CallEnd()
@@ -93,6 +93,6 @@ def _outcome(end: CallEnd) -> dict[str, str]:
     return attributes
 
 
-def of_unknown_methods(told_to: Around) -> Around:
+def of_unknown_methods(around: Around) -> Around:
     """The same for calls of methods that there are not, under one name for all."""
-    return lambda _, context: told_to(UNKNOWN_METHOD, context)
+    return lambda _, context: around(UNKNOWN_METHOD, context)

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatio
 
 from common.channels import DIRECT
 from common.secret import read_secret_file
-from common.telemetry.outcomes import Outcomes
+from common.telemetry.export_log import ExportLog
 from common.telemetry.settings import TelemetrySettings
 from common.telemetry.span_ids import next_span_id
 from common.telemetry.strangers import told_for_a_stranger
@@ -40,8 +40,8 @@ _DISTRIBUTION = "convergence-server"
 async def exporting(settings: TelemetrySettings, *, service: str) -> AsyncIterator[Telemetry]:
     """See `open_telemetry`. OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_HEADERS, OTEL_EXPORTER_OTLP_COMPRESSION and
     OTEL_BSP_* count, as the SDK reads them."""
-    outcomes = Outcomes(settings.otlp_endpoint or "")
-    with outcomes.heard():
+    export_log = ExportLog(settings.otlp_endpoint or "")
+    with export_log.attached():
         release = version(_DISTRIBUTION)
         resource = _resource(service, release)
         options = _exporter_options(settings)
@@ -49,12 +49,12 @@ async def exporting(settings: TelemetrySettings, *, service: str) -> AsyncIterat
         tracers = TracerProvider(
             resource=resource,
             sampler=ParentBased(ours),
-            id_generator=_Ids(),
+            id_generator=_IdGenerator(),
             shutdown_on_exit=False,
         )
-        tracers.add_span_processor(_Kept(_Spans(outcomes, **options), ours))
+        tracers.add_span_processor(_KeptSpanProcessor(_SpanExporter(export_log, **options), ours))
         interval_milliseconds = settings.metric_interval_seconds * 1000
-        reader = PeriodicExportingMetricReader(_Metrics(outcomes, **options), interval_milliseconds)
+        reader = PeriodicExportingMetricReader(_MetricExporter(export_log, **options), interval_milliseconds)
         # Exemplars would add to what every call costs, and the log leads from a call to its trace already.
         meters = MeterProvider(
             [reader], resource=resource, exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False
@@ -62,7 +62,7 @@ async def exporting(settings: TelemetrySettings, *, service: str) -> AsyncIterat
         try:
             yield Telemetry(tracers.get_tracer(SCOPE, release), meters.get_meter(SCOPE, release))
         finally:
-            await _done(tracers.shutdown, meters.shutdown, within_seconds=FLUSH_SECONDS)
+            await _shut_down(tracers.shutdown, meters.shutdown, within_seconds=FLUSH_SECONDS)
 
 
 def _resource(service: str, release: str) -> Resource:
@@ -99,12 +99,12 @@ def _content(path: Path | None) -> bytes | None:
     return path.read_bytes() if path else None
 
 
-class _Ids(RandomIdGenerator):
+class _IdGenerator(RandomIdGenerator):
     def generate_span_id(self) -> int:
         return next_span_id() or super().generate_span_id()
 
 
-class _Kept(BatchSpanProcessor):
+class _KeptSpanProcessor(BatchSpanProcessor):
     """Drops what strangers would have kept. Who calls is known only after a span has begun, so it cannot be the sampler's to say."""
 
     def __init__(self, exporter: OTLPSpanExporter, ours: TraceIdRatioBased) -> None:
@@ -122,31 +122,31 @@ class _Kept(BatchSpanProcessor):
         return self._ours.should_sample(Context(), span.context.trace_id, span.name).decision is not Decision.DROP
 
 
-class _Spans(OTLPSpanExporter):
-    def __init__(self, outcomes: Outcomes, **options: Any) -> None:
+class _SpanExporter(OTLPSpanExporter):
+    def __init__(self, export_log: ExportLog, **options: Any) -> None:
         super().__init__(**options)
-        self._outcomes = outcomes
+        self._export_log = export_log
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = super().export(spans)
         if result is SpanExportResult.SUCCESS:
-            self._outcomes.taken()
+            self._export_log.succeeded()
         return result
 
 
-class _Metrics(OTLPMetricExporter):
-    def __init__(self, outcomes: Outcomes, **options: Any) -> None:
+class _MetricExporter(OTLPMetricExporter):
+    def __init__(self, export_log: ExportLog, **options: Any) -> None:
         super().__init__(**options)
-        self._outcomes = outcomes
+        self._export_log = export_log
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **options: Any) -> MetricExportResult:
         result = super().export(metrics_data, timeout_millis, **options)
         if result is MetricExportResult.SUCCESS:
-            self._outcomes.taken()
+            self._export_log.succeeded()
         return result
 
 
-async def _done(*endings: Callable[[], object], within_seconds: float) -> None:
+async def _shut_down(*endings: Callable[[], object], within_seconds: float) -> None:
     """Have these done, in threads that hold nobody up: after so long they are left to themselves, which the process does not wait for."""
     loop = asyncio.get_running_loop()
     left = len(endings)

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_known: ContextVar[int | None] = ContextVar("span_id", default=None)
+_preset: ContextVar[int | None] = ContextVar("span_id", default=None)
 
 
 @contextmanager
-def known_span_id(span_id: int) -> Iterator[None]:
+def preset_span_id(span_id: int) -> Iterator[None]:
     """Give the next span that is begun within this id, of 64 bits, not all of them 0."""
-    token = _known.set(span_id)
+    token = _preset.set(span_id)
     try:
         yield
     finally:
-        _known.reset(token)
+        _preset.reset(token)
 
 
 def next_span_id() -> int | None:
     """The id that the next span is to have; None for any."""
-    return _known.get()
+    return _preset.get()

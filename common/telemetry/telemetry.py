@@ -28,21 +28,21 @@ class Telemetry:
     meter: Meter
 
 
-def carried() -> dict[str, str]:
-    """The current span, as it crosses to another process; empty where there is none."""
-    carrier: dict[str, str] = {}
-    _W3C.inject(carrier)
-    return carrier
+def inject_trace() -> dict[str, str]:
+    """The headers that take the current span to another process; empty where there is no span."""
+    headers: dict[str, str] = {}
+    _W3C.inject(headers)
+    return headers
 
 
-def carried_ids() -> dict[str, str]:
+def inject_traceparent() -> dict[str, str]:
     """The same without `tracestate`, which is text of a caller's: for what is kept."""
-    return {name: value for name, value in carried().items() if name == _IDS}
+    return {name: value for name, value in inject_trace().items() if name == _IDS}
 
 
-def context_of(carrier: Mapping[str, str]) -> Context:
-    """The context in which spans go on with what was carried here. Malformed or missing, they begin a trace of their own."""
-    return _W3C.extract(carrier, Context())
+def extract_trace(headers: Mapping[str, str]) -> Context:
+    """The context in which spans go on with the trace of these headers. Malformed or missing, they begin one of their own."""
+    return _W3C.extract(headers, Context())
 
 
 def current_trace_id() -> str | None:
@@ -50,9 +50,9 @@ def current_trace_id() -> str | None:
     return _trace_id(trace.get_current_span())
 
 
-def trace_id_in(carrier: Mapping[str, str]) -> str | None:
-    """The trace that was carried here; None where there is none, or it is malformed."""
-    return _trace_id(trace.get_current_span(context_of(carrier))) if carrier else None
+def trace_id_in(headers: Mapping[str, str]) -> str | None:
+    """The trace of these headers; None where there is none, or it is malformed."""
+    return _trace_id(trace.get_current_span(extract_trace(headers))) if headers else None
 
 
 def _trace_id(span: Span) -> str | None:

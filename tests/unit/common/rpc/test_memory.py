@@ -9,9 +9,9 @@ import pytest
 
 ARENAS_OF_16_THREADS = """
 import ctypes, sys, threading
-from common.rpc.memory import give_memory_back
+from common.rpc.memory import limit_malloc_arenas
 if sys.argv[1] == "shared":
-    give_memory_back()
+    limit_malloc_arenas()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
 everybody = threading.Barrier(16)
@@ -28,9 +28,9 @@ libc.fclose(file)
 """
 FROZEN = """
 import gc
-from common.rpc.memory import collect_only_what_is_new
+from common.rpc.memory import freeze_imports
 kept = [[] for _ in range(1000)]
-collect_only_what_is_new()
+freeze_imports()
 assert gc.get_freeze_count() > 1000, gc.get_freeze_count()
 cycle = []
 cycle.append(cycle)

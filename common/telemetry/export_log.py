@@ -24,7 +24,7 @@ _OVERFLOW_SECONDS = 600.0
 _log = structlog.get_logger(__name__)
 
 
-class Outcomes(logging.Handler):
+class ExportLog(logging.Handler):
     """How exports end. For the threads that export."""
 
     def __init__(self, endpoint: str) -> None:
@@ -35,7 +35,7 @@ class Outcomes(logging.Handler):
         self._are_headers_told = False
         self._changing = threading.Lock()
 
-    def taken(self) -> None:
+    def succeeded(self) -> None:
         """The receiver has taken an export."""
         with self._changing:
             if self._is_refused:
@@ -69,15 +69,15 @@ class Outcomes(logging.Handler):
             _log.warning("spans are dropped: they come faster than they are taken", endpoint=self._endpoint)
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
+    def attached(self) -> Iterator[None]:
         """Hear meanwhile, instead of the log, what those who export in this process say."""
         with ExitStack() as stack:
             for name in (_EXPORTERS, _QUEUE, _READER, _HEADERS):
-                stack.enter_context(self._heard(logging.getLogger(name)))
+                stack.enter_context(self._attached_to(logging.getLogger(name)))
             yield
 
     @contextmanager
-    def _heard(self, logger: logging.Logger) -> Iterator[None]:
+    def _attached_to(self, logger: logging.Logger) -> Iterator[None]:
         propagate, level = logger.propagate, logger.level
         logger.addHandler(self)
         logger.propagate = False
