@@ -6,13 +6,11 @@ LOAD_DIR                                              any number of folders, for
 """
 
 import argparse
-import secrets
 import sys
 from pathlib import Path
 
-from common.api_keys.hashing import digest
-from common.api_keys.key import is_admin_shaped, mint_admin
-from local_stack.state import ADMIN_KEY, keep, write_private
+from local_stack.errors import StackError
+from local_stack.state import ADMIN_KEY, keep_admin_key, keep_token, write_private
 
 TOKENS = ("warehouse_token", "kms_token")
 HASHES = "admin_key_hashes"
@@ -29,21 +27,17 @@ def main() -> None:
         for folder in arguments.load_dir:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_secrets(arguments.admin_dir, arguments.shared_dir)
-    except (OSError, ValueError) as error:
+    except (OSError, StackError) as error:
         sys.exit(f"first_start: {error}")
 
 
 def make_secrets(admin_dir: Path, shared_dir: Path) -> None:
-    """Make what is missing. The hash follows the key: whoever removes the key gets another. Raises OSError; ValueError for a file that
+    """Make what is missing. The hash follows the key: whoever removes the key gets another. Raises OSError; StackError for a file that
     holds no admin key."""
-    admin_key = admin_dir / ADMIN_KEY
-    keep(admin_key, mint_admin().reveal())
-    text = admin_key.read_text().strip()
-    if not is_admin_shaped(text):
-        raise ValueError(f"{admin_key} does not hold an admin key: remove it, and the next start makes one")
+    admin_key_hash = keep_admin_key(admin_dir / ADMIN_KEY)
     for name in TOKENS:
-        keep(shared_dir / name, secrets.token_urlsafe(32))
-    write_private(shared_dir / HASHES, f"{digest(text)}\n")
+        keep_token(shared_dir / name)
+    write_private(shared_dir / HASHES, f"{admin_key_hash}\n")
 
 
 if __name__ == "__main__":

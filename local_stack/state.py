@@ -83,21 +83,31 @@ class State:
                 raise StackError(f"{self.root} belongs to another user")
             self.root.chmod(0o700)
             for name in ("warehouse", "kms"):
-                keep(self.token_file(name), secrets.token_urlsafe(32))
-            keep(self.admin_key_file, mint_admin().reveal())
+                keep_token(self.token_file(name))
+            keep_admin_key(self.admin_key_file)
         except OSError as error:
             raise StackError(f"cannot use {self.root}: {error}") from error
-        if not is_admin_shaped(self.admin_key_file.read_text().strip()):
-            raise StackError(
-                f"{self.admin_key_file} does not hold an admin key: remove it, and the next start makes one"
-            )
 
     def admin_key_hash(self) -> str:
         """SHA-256 of the admin key, in hex: what the services are told of it."""
         return digest(self.admin_key_file.read_text().strip())
 
 
-def keep(path: Path, text: str) -> None:
+def keep_token(path: Path) -> None:
+    """Make what a local server asks of its callers, unless it is there. Raises OSError."""
+    _keep(path, secrets.token_urlsafe(32))
+
+
+def keep_admin_key(path: Path) -> str:
+    """Make the operator's key, unless it is there: its SHA-256, in hex. Raises OSError; StackError for a file that holds no admin key."""
+    _keep(path, mint_admin().reveal())
+    text = path.read_text(errors="replace").strip()
+    if not is_admin_shaped(text):
+        raise StackError(f"{path} does not hold an admin key: remove it, and the next start makes one")
+    return digest(text)
+
+
+def _keep(path: Path, text: str) -> None:
     """Put `text` into a file unless it is there; either way its mode is 0600 afterwards. Raises OSError."""
     if not path.exists():
         write_private(path, text)

@@ -10,6 +10,7 @@ import pytest
 from common.api_keys.hashing import digest
 from common.api_keys.key import is_admin_shaped
 from common.secret import read_secret_file
+from local_stack.errors import StackError
 from local_stack.first_start import HASHES, TOKENS, make_secrets
 from local_stack.state import ADMIN_KEY
 
@@ -50,7 +51,7 @@ def test_removed_admin_key_is_replaced_together_with_its_hash(folders: tuple[Pat
 
 def test_file_that_holds_no_admin_key_is_refused_and_not_shown(folders: tuple[Path, Path]) -> None:
     (folders[0] / ADMIN_KEY).write_text("something else")
-    with pytest.raises(ValueError, match="does not hold an admin key") as refused:
+    with pytest.raises(StackError, match="does not hold an admin key") as refused:
         make_secrets(*folders)
     assert "something else" not in str(refused.value)
 

@@ -41,8 +41,9 @@ def test_two_stacks_have_different_keys(tmp_path: Path) -> None:
     assert states[0].admin_key_hash() != states[1].admin_key_hash()
 
 
-def test_damaged_admin_key_is_reported_without_showing_it(state: State) -> None:
-    state.admin_key_file.write_text("hunter2")
+@pytest.mark.parametrize("damaged", [b"", b"hunter2", b"hunter2\xff"])
+def test_damaged_admin_key_is_reported_without_showing_it(state: State, damaged: bytes) -> None:
+    state.admin_key_file.write_bytes(damaged)
     with pytest.raises(StackError, match="does not hold an admin key") as caught:
         state.prepare()
     assert "hunter2" not in str(caught.value)
