@@ -1,10 +1,10 @@
 """The servers behind the gateway: where their replicas are, and which of them are healthy."""
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.tls import ServicesTls
+from common.endpoint import split_endpoint
+from gateway.tls import ServicesTls, is_ip_address
 
 HTTP2 = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -20,7 +20,7 @@ def cluster(server: str, service: str, replicas: Sequence[str], tls: ServicesTls
     return {
         "name": server,
         **({"transport_socket": tls.transport_socket(hosts)} if tls else {}),
-        "type": "STATIC" if all(map(_is_ip_address, replicas)) else "STRICT_DNS",
+        "type": "STATIC" if all(map(is_ip_address, hosts)) else "STRICT_DNS",
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "load_assignment": {"cluster_name": server, "endpoints": [{"lb_endpoints": endpoints}]},
@@ -51,15 +51,8 @@ def cluster(server: str, service: str, replicas: Sequence[str], tls: ServicesTls
 
 def address(endpoint: str) -> dict[str, Any]:
     """Envoy's form of `host:port`. Raises ValueError for anything else."""
-    host, colon, port = endpoint.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ValueError(f"{endpoint!r} is no host:port")
-    return {"socket_address": {"address": host.removeprefix("[").removesuffix("]"), "port_value": int(port)}}
-
-
-def _is_ip_address(endpoint: str) -> bool:
     try:
-        ipaddress.ip_address(endpoint.rpartition(":")[0].removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
+        host, port = split_endpoint(endpoint)
+    except ValueError as error:
+        raise ValueError(f"{endpoint!r} is no host:port") from error
+    return {"socket_address": {"address": host, "port_value": port}}

@@ -48,12 +48,12 @@ class ServicesTls:
     def transport_socket(self, hosts: Sequence[str]) -> dict[str, Any]:
         """The `transport_socket` of the cluster whose replicas have these hosts."""
         names = [self.server_name] if self.server_name else sorted(set(hosts))
-        known = [name for name in names if not _is_ip_address(name)]
+        known = [name for name in names if not is_ip_address(name)]
         pair = {"tls_certificates": [_pair(self.certificate, self.key)]} if self.certificate and self.key else {}
         validation = {
             "trusted_ca": _file(self.authorities),
             "match_typed_subject_alt_names": [
-                {"san_type": "IP_ADDRESS" if _is_ip_address(name) else "DNS", "matcher": {"exact": name}}
+                {"san_type": "IP_ADDRESS" if is_ip_address(name) else "DNS", "matcher": {"exact": name}}
                 for name in names
             ],
         }
@@ -76,7 +76,8 @@ def _file(path: Path) -> dict[str, str]:
     return {"filename": str(path)}
 
 
-def _is_ip_address(name: str) -> bool:
+def is_ip_address(name: str) -> bool:
+    """Whether a host is an address, and no name to resolve."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

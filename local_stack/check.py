@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 
+from common.endpoint import split_endpoint
 from local_stack.readiness import answers, listens
 
 
@@ -16,10 +17,11 @@ def main() -> None:
     answering.add_argument("address", metavar="HOST:PORT")
     answering.add_argument("path", metavar="PATH")
     arguments = parser.parse_args()
-    host, _, port = arguments.address.rpartition(":")
-    if not (host and port.isdecimal()):
+    try:
+        host, port = split_endpoint(arguments.address)
+    except ValueError:
         parser.error(f"{arguments.address} is no HOST:PORT")
-    probe = listens(int(port), host) if arguments.kind == "listens" else answers(int(port), arguments.path, host)
+    probe = listens(port, host) if arguments.kind == "listens" else answers(port, arguments.path, host)
 
     async def ask() -> bool:
         return await probe()

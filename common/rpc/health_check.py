@@ -13,13 +13,14 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.channels import DIRECT
+from common.endpoint import split_endpoint
 from common.rpc.settings import ServerSettings
 from common.secret import read_secret_file
-from common.settings import is_loopback, load
+from common.settings import load
 
 DEADLINE_SECONDS = 2.0
 _OPTIONS = [DIRECT]
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  where a server listens, not we
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a server listens, not we
 
 
 def main() -> None:
@@ -51,8 +52,9 @@ def ask(channel: grpc.Channel, service: str) -> str:
 
 def own_channel(settings: ServerSettings) -> grpc.Channel:
     """A channel to the server of these settings. Raises OSError where there is none, and as ValueError for TLS files that do not do."""
-    host, _, port = settings.listen_address.rpartition(":")
-    address = f"{_EVERYWHERE.get(host, host)}:{port}"
+    listening, port = split_endpoint(settings.listen_address)
+    host = _EVERYWHERE.get(listening, listening)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if settings.tls_certificate_file is None or settings.tls_key_file is None:
         return grpc.insecure_channel(address, _OPTIONS)
     shown: tuple[bytes | None, bytes | None] = (None, None)
@@ -66,14 +68,13 @@ def own_channel(settings: ServerSettings) -> grpc.Channel:
 
 
 def _plaintext(address: str) -> grpc.Channel:
-    is_loopback(address)  # raises ValueError for what is no address
+    split_endpoint(address)  # raises ValueError for what is none
     return grpc.insecure_channel(address, _OPTIONS)
 
 
 def _served_at(address: str) -> bytes:
     """The certificate that a server shows, in PEM. Raises OSError where none answers within DEADLINE_SECONDS."""
-    host, _, port = address.rpartition(":")
-    return ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=DEADLINE_SECONDS).encode()
+    return ssl.get_server_certificate(split_endpoint(address), timeout=DEADLINE_SECONDS).encode()
 
 
 def _name_in(pem: bytes) -> str:
