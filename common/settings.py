@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError, Validatio
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.endpoint import split_endpoint
+
 _PREFIX = "CONVERGENCE_"
 
 
@@ -77,11 +79,9 @@ def _problem(settings_class: type[Settings], detail: ErrorDetails) -> str:
 
 def is_loopback(endpoint: str) -> bool:
     """Whether `host:port` stays on this machine. ValueError for anything that is no `host:port`."""
-    host, colon, port = endpoint.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise ValueError("must be host:port")
+    host, _ = split_endpoint(endpoint)
     try:
-        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
@@ -101,8 +101,14 @@ def require_both(value: object, other_field: str, info: ValidationInfo) -> None:
         raise ValueError(f"belongs to {_PREFIX}{other_field.upper()}: set both or neither")
 
 
+def require_tls(value: object, tls_field: str, info: ValidationInfo) -> None:
+    """Raise ValueError where a field, of this value, is set and that one before it says that TLS is not spoken."""
+    if value is not None and info.data.get(tls_field) is False:
+        raise ValueError(f"needs {_PREFIX}{tls_field.upper()}=true")
+
+
 def _endpoint(endpoint: str) -> str:
-    is_loopback(endpoint)  # raises ValueError for what is no endpoint
+    split_endpoint(endpoint)  # raises ValueError for what is none
     return endpoint
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from common.settings import Endpoint, Settings, refuse_plaintext, require_both
+from common.settings import Endpoint, Settings, refuse_plaintext, require_both, require_tls
 
 
 class TemporalSettings(Settings):
@@ -54,6 +54,5 @@ class TemporalSettings(Settings):
     )
     @classmethod
     def _needs_tls(cls, value: object, info: ValidationInfo) -> object:
-        if value is not None and info.data.get("temporal_tls") is False:
-            raise ValueError("needs CONVERGENCE_TEMPORAL_TLS=true")
+        require_tls(value, "temporal_tls", info)
         return value

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from common.settings import Endpoint, Settings, refuse_plaintext, require_both
+from common.settings import Endpoint, Settings, refuse_plaintext, require_both, require_tls
 
 
 class PipelineClientSettings(Settings):
@@ -42,6 +42,5 @@ class PipelineClientSettings(Settings):
     )
     @classmethod
     def _pipeline_service_needs_tls(cls, value: object, info: ValidationInfo) -> object:
-        if value is not None and info.data.get("pipeline_service_tls") is False:
-            raise ValueError("needs CONVERGENCE_PIPELINE_SERVICE_TLS=true")
+        require_tls(value, "pipeline_service_tls", info)
         return value

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from common.settings import Endpoint, Settings, refuse_plaintext, require_both
+from common.settings import Endpoint, Settings, refuse_plaintext, require_both, require_tls
 
 
 class TelemetrySettings(Settings):
@@ -42,6 +42,5 @@ class TelemetrySettings(Settings):
     @field_validator("otlp_tls_ca_file", "otlp_tls_certificate_file")
     @classmethod
     def _needs_otlp_tls(cls, value: object, info: ValidationInfo) -> object:
-        if value is not None and info.data.get("otlp_tls") is False:
-            raise ValueError("needs CONVERGENCE_OTLP_TLS=true")
+        require_tls(value, "otlp_tls", info)
         return value
