@@ -20,7 +20,7 @@ from common.telemetry.telemetry import Telemetry
 from common.templates.catalog import Catalog
 from common.tenants.tenant import MARK
 from common.tenants.tenants import Tenants
-from common.warehouse.open import open_accounts, open_warehouse, watched
+from common.warehouse.open import open_accounts, open_warehouse, traced
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Warehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
@@ -97,7 +97,7 @@ async def wired(
 ) -> AsyncIterator[Server]:
     """The server over these adapters. By its role it answers calls, or a worker is at work meanwhile, or both. `cipher` may be None where
     no step can have a credential, `telemetry` where nobody is to be told what goes on."""
-    warehouse = watched(warehouse, settings, telemetry)
+    warehouse = traced(warehouse, settings, telemetry)
     schemas = settings.configs_dir / "metadata" / "schemas"
     records = Records(
         warehouse, {name: load_table_spec(schemas / f"{name}.json") for name in (RUNS, STEPS, CHECKS)}, clock

@@ -24,7 +24,7 @@ from common.telemetry.telemetry import Telemetry
 from common.templates.onboarding import load_onboarding_template
 from common.tenants.tenant import MARK
 from common.warehouse.effects import Effects
-from common.warehouse.open import open_warehouse, watched
+from common.warehouse.open import open_warehouse, traced
 from common.warehouse.warehouse import Warehouse
 from convergence.tenant.v1.tenant_service_pb2_grpc import add_TenantServiceServicer_to_server
 from tenant_service.acts import Acts
@@ -110,7 +110,7 @@ def wire(
     Raises DoesNotLoad for an onboarding template that does not load.
     """
     template = load_onboarding_template(settings.configs_dir)
-    warehouse = watched(warehouse, settings, telemetry)
+    warehouse = traced(warehouse, settings, telemetry)
     effects = Effects(warehouse, clock)
     audit = AuditLog(warehouse, effects, template.tables[AUDIT_TABLE], clock)
     schema = Schema(warehouse, template.tables, template.schema_version)

@@ -4,13 +4,18 @@ from common.credentials.accounts import AccountWarehouses
 from common.secret import read_secret_file
 from common.telemetry.telemetry import Telemetry
 from common.warehouse.settings import WarehouseSettings
+from common.warehouse.traced import TracedAccounts, TracedWarehouse
 from common.warehouse.warehouse import Warehouse
-from common.warehouse.watched import Warehouses, WatchedAccounts, WatchedWarehouse
+from common.warehouse.warehouse_telemetry import WarehouseTelemetry
 
 
-def watched(warehouse: Warehouse, settings: WarehouseSettings, telemetry: Telemetry | None) -> Warehouse:
+def traced(warehouse: Warehouse, settings: WarehouseSettings, telemetry: Telemetry | None) -> Warehouse:
     """The same warehouse, whose calls are told where there is somebody to tell."""
-    return warehouse if telemetry is None else WatchedWarehouse(warehouse, Warehouses(telemetry, settings.warehouse))
+    return (
+        warehouse
+        if telemetry is None
+        else TracedWarehouse(warehouse, WarehouseTelemetry(telemetry, settings.warehouse))
+    )
 
 
 def open_warehouse(settings: WarehouseSettings) -> Warehouse:
@@ -26,7 +31,7 @@ def open_warehouse(settings: WarehouseSettings) -> Warehouse:
 
 
 def open_accounts(settings: WarehouseSettings, telemetry: Telemetry | None = None) -> AccountWarehouses | None:
-    """The chosen warehouse as other accounts than our own, told as `watched` is; None for the local one, which knows none."""
+    """The chosen warehouse as other accounts than our own, told as `traced` is; None for the local one, which knows none."""
     if settings.warehouse != "bigquery":
         return None
     from common.warehouse.bigquery_accounts import BigQueryAccounts  # noqa: PLC0415
@@ -34,7 +39,9 @@ def open_accounts(settings: WarehouseSettings, telemetry: Telemetry | None = Non
     accounts = BigQueryAccounts(
         project=settings.project, location=settings.location, api_endpoint=_api_endpoint(settings)
     )
-    return accounts if telemetry is None else WatchedAccounts(accounts, Warehouses(telemetry, settings.warehouse))
+    return (
+        accounts if telemetry is None else TracedAccounts(accounts, WarehouseTelemetry(telemetry, settings.warehouse))
+    )
 
 
 def _open_bigquery(settings: WarehouseSettings) -> Warehouse:

@@ -8,8 +8,9 @@ from opentelemetry.trace import NoOpTracer
 from common.errors import Transient, WarehouseError
 from common.telemetry.telemetry import Telemetry
 from common.warehouse.bigquery import BigQueryWarehouse
+from common.warehouse.traced import TracedWarehouse
 from common.warehouse.warehouse import QueryJob, Statement
-from common.warehouse.watched import Warehouses, WatchedWarehouse
+from common.warehouse.warehouse_telemetry import WarehouseTelemetry
 from tests.stubs.bigquery import BigQueryStub
 from tests.unit.common.warehouse.conftest import TABLE
 
@@ -17,12 +18,12 @@ JOB = QueryJob("effect", Statement(f"INSERT INTO `{TABLE}` (id) VALUES (1)"))
 
 
 class Measured:
-    """A watched warehouse, and what was measured of it."""
+    """A traced warehouse, and what was measured of it."""
 
     def __init__(self, warehouse: BigQueryWarehouse) -> None:
         self._reader = InMemoryMetricReader()
         telemetry = Telemetry(NoOpTracer(), MeterProvider([self._reader]).get_meter("test"))
-        self.warehouse = WatchedWarehouse(warehouse, Warehouses(telemetry, "bigquery"))
+        self.warehouse = TracedWarehouse(warehouse, WarehouseTelemetry(telemetry, "bigquery"))
 
     def told(self) -> dict[tuple[object, object], int]:
         """How often each operation ended with each `error.type`, None where it went well."""
