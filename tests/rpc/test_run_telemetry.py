@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import grpc
 import pytest
 from opentelemetry import metrics, trace
 
@@ -30,14 +31,22 @@ INTERVAL_SECONDS = 0.2
 TOLD_TO_NOBODY = Telemetry(trace.NoOpTracer(), metrics.NoOpMeter("none"))
 
 
+RUN_TEMPLATE = "convergence.pipeline.v1.PipelineService/RunTemplate"
+TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACED = (("traceparent", f"00-{TRACE}-{CALLER}-01"), ("tracestate", "vendor=text-of-a-caller"))
+
+
 @asynccontextmanager
 async def telling(
-    folder: Path, warehouse: Faulty, temporal_address: str, **options: Any
+    folder: Path, warehouse: Faulty, temporal_address: str, *, trace_sample_ratio: float = 1.0, **options: Any
 ) -> AsyncIterator[tuple[PipelineStack, Receiver]]:
     """PipelineService and its worker, and a receiver of what it tells."""
     with receiver() as otlp:
         settings = TelemetrySettings(
-            _env_file=None, otlp_endpoint=otlp.address, metric_interval_seconds=INTERVAL_SECONDS
+            _env_file=None,
+            otlp_endpoint=otlp.address,
+            metric_interval_seconds=INTERVAL_SECONDS,
+            trace_sample_ratio=trace_sample_ratio,
         )
         shared = cast("Warehouse", warehouse)
         async with (
@@ -110,12 +119,34 @@ async def test_attempts_of_a_step_that_is_tried_again_are_told_within_their_run(
     assert [span.is_error for span in sorted(jobs, key=lambda span: span.nanoseconds)] == [True, False]
 
 
+async def test_of_a_guess_nothing_is_kept_of_the_trace_that_it_names_and_of_a_holder_all_that_its_call_causes(
+    faulty: Faulty, temporal_address: str, tmp_path: Path
+) -> None:
+    async with telling(tmp_path, faulty, temporal_address, trace_sample_ratio=0) as (stack, otlp):
+        tenant_id, key = await stack.onboard()
+        ((name, text),) = key
+        guess = ((name, text[:-1] + ("a" if text[-1] != "a" else "b")), *TRACED)
+        with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+            await stack.start(tenant_id, guess)
+        run = await stack.run(tenant_id, (*key, *TRACED))
+        assert run.status == run_pb2.Run.COMPLETE
+    assert {span.trace_id for span in otlp.spans} == {TRACE}
+    assert {span.parent_id for span in otlp.spans} <= {CALLER, *(span.span_id for span in otlp.spans)}, (
+        "no look-up of a key"
+    )
+    assert [span.attributes["rpc.response.status_code"] for span in otlp.named(RUN_TEMPLATE)] == ["OK"]
+    assert len(otlp.named("RunWorkflow:Run")) == 1
+    assert {"query"} <= {
+        span.attributes["db.operation.name"] for span in otlp.spans if span.name.startswith("warehouse")
+    }
+
+
 async def test_a_history_holds_ids_of_the_trace_and_nothing_else_and_replays_with_and_without_telling(
     faulty: Faulty, temporal_address: str, tmp_path: Path
 ) -> None:
     async with telling(tmp_path, faulty, temporal_address) as (stack, _):
         tenant_id, key = await stack.onboard()
-        run = await stack.run(tenant_id, key)
+        run = await stack.run(tenant_id, (*key, *TRACED))
     client = await connect(temporal_address, namespace="default")
     workflow_id = workflow_id_of(tenant_id, run.pipeline_logging_id)
     assert workflow_id is not None
