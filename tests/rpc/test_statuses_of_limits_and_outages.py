@@ -39,11 +39,11 @@ class StuckWarehouse(HeldWarehouse):
 
     async def get_dataset(self, dataset_id: str) -> Any:
         await self._pass()
-        return await self._warehouse.get_dataset(dataset_id)
+        return await self.warehouse.get_dataset(dataset_id)
 
     async def estimate(self, *arguments: Any, **named: Any) -> Any:
         await self._pass()
-        return await self._warehouse.estimate(*arguments, **named)
+        return await self.warehouse.estimate(*arguments, **named)
 
     async def _pass(self) -> None:
         if self.stuck:
