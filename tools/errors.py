@@ -37,11 +37,13 @@ _COMMENT = re.compile(
 _HEAD = """<!-- Generated from protos/convergence/errors/v1/error_reason.proto by `make docs`. -->
 # Errors, by their reasons
 
-Every refusal carries `google.rpc.ErrorInfo` with one of these as `reason` and `convergence` as `domain`; a run or step that failed has
-one in `error.reason`. Programs go by the reason, not by the message. [statuses.md](statuses.md) lists which methods answer with which.
+Every refusal of our code carries `google.rpc.ErrorInfo` with one of these as `reason` and `convergence` as `domain`; a run or step that
+failed has one in `error.reason`. Programs go by the reason, not by the message. [statuses.md](statuses.md) lists which methods answer with
+which.
 
 Repeating a call helps where RetryInfo says when (`after RetryInfo`), once somebody has acted (`later`), or not at all (`no`). What a
-caller's own gRPC ends, at its deadline, by its cancellation or because no server can be reached, has no reason.
+caller's own gRPC ends, at its deadline, by its cancellation or because no server can be reached, has no reason. Nor has what our code never
+sees: messages more than twice too large, gRPC calls (not REST) that the gateway refuses, and refusals by health and reflection.
 """
 
 
