@@ -7,6 +7,7 @@ Redaction is the last step before rendering and covers everything that is render
 """
 
 import functools
+import json
 import logging
 import re
 import sys
@@ -75,7 +76,7 @@ def configure(*, output: Literal["json", "console"], level: str = "INFO", stream
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Mask secrets wherever they are in an event: by type, by the name that they go by, and by their shape in any text."""
-    return {_text(name): _value(name, value, _MAX_DEPTH) for name, value in event.items()}
+    return {_name(name): _value(name, value, _MAX_DEPTH) for name, value in event.items()}
 
 
 class _NamedLogger(structlog.WriteLogger):
@@ -88,7 +89,10 @@ class _NamedLogger(structlog.WriteLogger):
 
 def _renderer(output: Literal["json", "console"], *, colors: bool) -> Processor:
     if output == "json":
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
+        encode = json.JSONEncoder(
+            ensure_ascii=False
+        ).encode  # one for all lines; `redact` leaves nothing that it cannot render
+        return lambda _logger, _method, event: encode(event)
     return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
 
@@ -114,6 +118,12 @@ def _value(name: object, value: Any, depth: int) -> Any:
 @functools.lru_cache(maxsize=1024)
 def _is_sensitive(name: str) -> bool:
     return _SENSITIVE_NAME.search(name.lower().replace("-", "_")) is not None
+
+
+@functools.lru_cache(maxsize=1024)
+def _name(name: str) -> str:
+    """A field's name: of most events the same few."""
+    return _text(name)
 
 
 def _text(text: str) -> str:

@@ -35,7 +35,7 @@ def tenant_of_key(text: str) -> str | None:
         text[-_RANDOM_CHARACTERS:],
     )
     tenant_id = head.removesuffix(_INFIX)
-    if infix != _INFIX or not all(character in _ALPHABET for character in random) or tenant_id_problem(tenant_id):
+    if infix != _INFIX or not _is_of_alphabet(random) or tenant_id_problem(tenant_id):
         return None
     return tenant_id
 
@@ -43,12 +43,16 @@ def tenant_of_key(text: str) -> str | None:
 def is_admin_shaped(text: str) -> bool:
     """Whether a text is shaped like an admin key."""
     random = text.removeprefix(_ADMIN_PREFIX)
-    return random != text and len(random) == _ADMIN_RANDOM_CHARACTERS and all(c in _ALPHABET for c in random)
+    return random != text and len(random) == _ADMIN_RANDOM_CHARACTERS and _is_of_alphabet(random)
 
 
 def display_prefix(tenant_id: str, key: Secret) -> str:
     """The first characters of a key, to tell keys apart in a list: 4 of its 16 random characters."""
     return key.reveal()[: len(tenant_id) + len(_INFIX) + DISPLAY_RANDOM_CHARACTERS]
+
+
+def _is_of_alphabet(text: str) -> bool:
+    return text.isascii() and text.isalnum()
 
 
 def _random(length: int) -> str:

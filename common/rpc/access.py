@@ -35,6 +35,11 @@ def service_of(method: str) -> str:
     return method.removeprefix("/").partition("/")[0]
 
 
+def is_open(method: str) -> bool:
+    """Whether a method, by its full name, belongs to one of OPEN_SERVICES."""
+    return service_of(method) in OPEN_SERVICES
+
+
 def streams_of(service_names: Iterable[str]) -> frozenset[str]:
     """The methods of these services with more than one message in either direction, by full method name."""
     services = [descriptor_pool.Default().FindServiceByName(name) for name in service_names]

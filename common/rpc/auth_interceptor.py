@@ -1,13 +1,12 @@
 """Authenticates every call and checks that its key may call the method. Tenant match is for the use case, after the fields."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Protocol
 
 from common.errors import Unauthenticated
-from common.rpc.access import OPEN_SERVICES, Access, service_of
-from common.rpc.around import Around, Context
+from common.rpc.access import Access, is_open
+from common.rpc.around import Call, Handle, Layer
 from common.rpc.caller import Caller, set_current_caller
 from common.rpc.metadata import metadata_value
 from common.rpc.slots import Slots, overloaded
@@ -24,8 +23,8 @@ class Authenticator(Protocol):
         ...
 
 
-def authenticated(authenticator: Authenticator, rules: Mapping[str, Access], *, max_waiting: int) -> Around:
-    """An interceptor that sets the current caller, or refuses: no key and a bad key alike, then a missing scope.
+def authenticated(authenticator: Authenticator, rules: Mapping[str, Access], *, max_waiting: int) -> Layer:
+    """A layer that sets the current caller, or refuses: no key and a bad key alike, then a missing scope.
 
     A method without a rule is refused, unless it belongs to one of OPEN_SERVICES. While `max_waiting` calls wait for their holders to be
     found, one whose holder is not known at once is refused with Overloaded.
@@ -42,18 +41,24 @@ def authenticated(authenticator: Authenticator, rules: Mapping[str, Access], *, 
         except TimeoutError as error:
             raise overloaded() from error
 
-    @asynccontextmanager
-    async def around(method: str, context: Context) -> AsyncIterator[None]:
+    def around(method: str, inner: Handle) -> Handle:
         rule = rules.get(method)
-        if rule is not None:
-            api_key = metadata_value(context, API_KEY_METADATA_KEY)
+        if rule is None:
+            return inner if is_open(method) else _refuse
+
+        async def handle(call: Call) -> bytes | None:
+            api_key = metadata_value(call, API_KEY_METADATA_KEY)
             if api_key is None:
                 raise Unauthenticated
             caller = await holder(api_key, rule.scope)
             set_current_caller(caller)
             rule.check(caller)
-        elif service_of(method) not in OPEN_SERVICES:
-            raise Unauthenticated
-        yield
+            return await inner(call)
+
+        return handle
 
     return around
+
+
+async def _refuse(call: Call) -> None:  # noqa: ARG001
+    raise Unauthenticated

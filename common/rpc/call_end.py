@@ -1,7 +1,5 @@
 """How a call ends: what the log and the metrics say of it, by one reckoning."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -11,7 +9,7 @@ from common.rpc.around import Context
 from common.rpc.status import status_code
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CallEnd:
     """The status, and of a refused call its reason and which limit it is that it went beyond, where the refusal names one."""
 
@@ -20,24 +18,18 @@ class CallEnd:
     limit: str | None = None
 
 
-@contextmanager
-def noted_end(context: Context) -> Iterator[CallEnd]:
-    """Runs around a call; what it gives is set once the block has ended."""
-    end = CallEnd()
-    try:
-        yield end
-    except GeneratorExit:  # the caller left a stream before its end
-        end.status = _given_up(context)
-        raise
-    except Exception as error:
-        end.status = status_code(error)
-        if isinstance(error, ConvergenceError) and end.status is not grpc.StatusCode.INTERNAL:
-            end.reason = error.reason
-            end.limit = error.metadata.get("limit")
-        raise
-    except BaseException:
-        end.status = _given_up(context)
-        raise
+DONE = CallEnd()
+"""The end of a call that raises nothing."""
+
+
+def end_by(error: BaseException, context: Context) -> CallEnd:
+    """The end of a call that what it raises ends."""
+    if not isinstance(error, Exception):
+        return CallEnd(_given_up(context))
+    status = status_code(error)
+    if isinstance(error, ConvergenceError) and status is not grpc.StatusCode.INTERNAL:
+        return CallEnd(status, error.reason, error.metadata.get("limit"))
+    return CallEnd(status)
 
 
 def _given_up(context: Context) -> grpc.StatusCode:

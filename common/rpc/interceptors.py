@@ -6,7 +6,7 @@ import grpc
 
 from common.clock import Clock
 from common.rpc.access import Access
-from common.rpc.around import AroundInterceptor, UnknownMethods
+from common.rpc.around import AroundCalls
 from common.rpc.auth_interceptor import Authenticator, authenticated
 from common.rpc.error_interceptor import errors_to_statuses
 from common.rpc.limits_interceptor import CallLimits
@@ -29,18 +29,19 @@ def interceptors(
     under_way: CallsUnderWay,
     telemetry: Telemetry | None,
 ) -> Sequence[grpc.aio.ServerInterceptor]:
-    """Those of one server, the outermost first. `rules` are those of all its methods, by full method name; calls of `watches` among them
+    """One with all layers of one server. `rules` are those of all its methods, by full method name; calls of `watches` among them
     wait more than they work, those of `streams` may last. `under_way` notes every call, and `telemetry` is told of it."""
     limits = CallLimits(settings, clock, watches=watches, streams=streams)
     messages = Messages(max_request_bytes=settings.max_request_bytes, max_response_bytes=settings.max_response_bytes)
-    telemetry_arounds = () if telemetry is None else (traced_and_measured(telemetry),)
-    return [
-        UnknownMethods(errors_to_statuses, *map(of_unknown_methods, telemetry_arounds), logged),
-        AroundInterceptor(errors_to_statuses),
-        *map(AroundInterceptor, telemetry_arounds),
-        AroundInterceptor(logged),
-        AroundInterceptor(under_way.around),
-        AroundInterceptor(limits.admitted),
-        AroundInterceptor(authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys)),
-        AroundInterceptor(limits.at_work, messages),
-    ]
+    told = () if telemetry is None else (traced_and_measured(telemetry),)
+    layers = (
+        errors_to_statuses,
+        *told,
+        logged,
+        under_way.noted,
+        limits.admitted,
+        authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys),
+        limits.at_work,
+    )
+    around_unknown = (errors_to_statuses, *map(of_unknown_methods, told), logged)
+    return [AroundCalls(layers, around_unknown=around_unknown, messages=messages)]

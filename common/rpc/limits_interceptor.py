@@ -1,17 +1,16 @@
 """What a server takes on: so many calls at once, so many from one key and one tenant, none for longer than so long.
 
-Two interceptors, on both sides of authentication (ADR 0025). Before it a server that is full refuses whoever comes, before it does anything
+Two layers, on both sides of authentication (ADR 0025). Before it a server that is full refuses whoever comes, before it does anything
 else. After it a call takes its place at work, and tokens from buckets of its key and tenant: a guess costs nobody any of these.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 
 from common.clock import Clock
 from common.errors import DeadlineExceeded, RateLimited
-from common.rpc.access import OPEN_SERVICES, service_of
-from common.rpc.around import Context
+from common.rpc.access import is_open
+from common.rpc.around import Call, Handle
 from common.rpc.caller import Caller, current_caller
 from common.rpc.rates import TokenBuckets
 from common.rpc.settings import LimitSettings
@@ -34,37 +33,48 @@ class CallLimits:
         self._watches = watches
         self._streams = streams
 
-    @asynccontextmanager
-    async def admitted(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002
+    def admitted(self, method: str, inner: Handle) -> Handle:
         """Before authentication: refuse with Overloaded while all places are taken, and end a call with DeadlineExceeded that takes too
         long."""
-        if service_of(method) in OPEN_SERVICES:
-            yield
-            return
-        if self._places(method).full:
-            raise overloaded()
-        if method in self._streams:
-            yield
-            return
-        try:
-            async with asyncio.timeout(self._max_seconds) as timeout:  # a caller's earlier deadline is gRPC's to keep
-                yield
-        except TimeoutError as error:
-            if timeout.expired():
-                raise DeadlineExceeded from error
-            raise
+        if is_open(method):
+            return inner
+        places, within = self._places(method), inner if method in self._streams else self._in_time(inner)
 
-    @asynccontextmanager
-    async def at_work(self, method: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002
+        async def handle(call: Call) -> bytes | None:
+            if places.full:
+                raise overloaded()
+            return await within(call)
+
+        return handle
+
+    def _in_time(self, inner: Handle) -> Handle:
+        async def handle(call: Call) -> bytes | None:
+            try:
+                async with asyncio.timeout(
+                    self._max_seconds
+                ) as timeout:  # a caller's earlier deadline is gRPC's to keep
+                    return await inner(call)
+            except TimeoutError as error:
+                if timeout.expired():
+                    raise DeadlineExceeded from error
+                raise
+
+        return handle
+
+    def at_work(self, method: str, inner: Handle) -> Handle:
         """After authentication: have a place meanwhile, and take a token of the key and one of the tenant, or neither. Refuses with
         Overloaded and RateLimited."""
-        if service_of(method) in OPEN_SERVICES:
-            yield
-            return
-        caller = current_caller()
-        with self._places(method).place(caller.tenant_id):
-            self._take_tokens(caller)
-            yield
+        if is_open(method):
+            return inner
+        places = self._places(method)
+
+        async def handle(call: Call) -> bytes | None:
+            caller = current_caller()
+            with places.place(caller.tenant_id):
+                self._take_tokens(caller)
+                return await inner(call)
+
+        return handle
 
     def _places(self, method: str) -> Slots:
         return self._watching if method in self._watches else self._calls

@@ -5,16 +5,14 @@ The line says `method`, `status`, `duration_ms`, `correlation_id`, of a refused 
 """
 
 import re
+import secrets
 import time
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
 
-from common.rpc.access import OPEN_SERVICES, service_of
-from common.rpc.around import Context
-from common.rpc.call_end import CallEnd, noted_end
+from common.rpc.access import is_open
+from common.rpc.around import Call, Handle
+from common.rpc.call_end import DONE, end_by
 from common.rpc.caller import current_caller
 from common.rpc.metadata import metadata_value, trace_headers
 from common.telemetry.telemetry import current_trace_id, trace_id_in
@@ -25,23 +23,28 @@ _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _log = structlog.get_logger(__name__)
 
 
-@asynccontextmanager
-async def logged(method: str, context: Context) -> AsyncIterator[None]:
+def logged(method: str, inner: Handle) -> Handle:
     """Accept or create the correlation id, send it back as trailing metadata, and log the call when it has ended."""
-    given = metadata_value(context, CORRELATION_ID_KEY)
-    correlation_id = given if given and _CORRELATION_ID.fullmatch(given) else uuid.uuid4().hex
-    structlog.contextvars.bind_contextvars(correlation_id=correlation_id, **_trace(context))
-    context.set_trailing_metadata(((CORRELATION_ID_KEY, correlation_id),))
-    start = time.perf_counter()
-    end = CallEnd()
-    try:
-        with noted_end(context) as end:
-            yield
-    finally:
-        duration_ms = round((time.perf_counter() - start) * 1000, 3)
-        log = _log.debug if service_of(method) in OPEN_SERVICES else _log.info
-        reason = {"reason": end.reason} if end.reason is not None else {}
-        log("call", method=method, status=end.status.name, duration_ms=duration_ms, **reason, **_who())
+    log = _log.debug if is_open(method) else _log.info
+
+    async def handle(call: Call) -> bytes | None:
+        given = metadata_value(call, CORRELATION_ID_KEY)
+        correlation_id = given if given and _CORRELATION_ID.fullmatch(given) else secrets.token_hex(16)
+        structlog.contextvars.bind_contextvars(correlation_id=correlation_id, **_trace(call))
+        call.context.set_trailing_metadata(((CORRELATION_ID_KEY, correlation_id),))
+        start = time.perf_counter()
+        end = DONE
+        try:
+            return await inner(call)
+        except BaseException as error:
+            end = end_by(error, call.context)
+            raise
+        finally:
+            duration_ms = round((time.perf_counter() - start) * 1000, 3)
+            reason = {"reason": end.reason} if end.reason is not None else {}
+            log("call", method=method, status=end.status.name, duration_ms=duration_ms, **reason, **_who())
+
+    return handle
 
 
 def correlation_metadata() -> tuple[tuple[str, str], ...]:
@@ -50,9 +53,9 @@ def correlation_metadata() -> tuple[tuple[str, str], ...]:
     return ((CORRELATION_ID_KEY, correlation_id),) if correlation_id else ()
 
 
-def _trace(context: Context) -> dict[str, str]:
+def _trace(call: Call) -> dict[str, str]:
     """The trace that the call belongs to: that of its span or, where none is made here, as its caller says."""
-    trace_id = current_trace_id() or trace_id_in(trace_headers(context))
+    trace_id = current_trace_id() or trace_id_in(trace_headers(call))
     return {"trace_id": trace_id} if trace_id else {}
 
 

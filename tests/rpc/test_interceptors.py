@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from common.clock import SystemClock
 from common.errors import InvalidInput, Unauthenticated, Violation
@@ -18,6 +19,7 @@ from common.rpc.settings import ServerSettings
 from common.rpc.under_way import CallsUnderWay
 from common.telemetry.telemetry import Telemetry
 from tests.rpc.statuses import refusal_of
+from tests.waiting import until
 
 SERVICE = "test.Kinds"
 KINDS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
@@ -53,7 +55,13 @@ async def _unary_unary(request: bytes, _: Any) -> bytes:
 
 
 async def _unary_stream(request: bytes, _: Any) -> AsyncIterator[bytes]:
-    yield await _answer(request)
+    task = asyncio.current_task()
+    try:
+        yield await _answer(request)
+        while request == b"endless":
+            yield bytes(100_000)
+    finally:
+        _log.info("stream ended", in_its_task=asyncio.current_task() is task)
 
 
 async def _stream_unary(requests: AsyncIterator[bytes], _: Any) -> bytes:
@@ -158,6 +166,17 @@ async def test_a_request_that_does_not_parse_is_malformed_and_its_caller_asked_f
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await call(channel, kind, b"\xff", *metadata)
             assert _summary(refused.value) == expected
+
+
+async def test_a_stream_whose_caller_leaves_while_it_sends_ends_at_once_in_the_task_of_its_call() -> None:
+    with capture_logs() as events:
+        async with serving() as channel:
+            endless = channel.unary_stream(f"/{SERVICE}/unary_stream")(b"endless", metadata=(("x-api-key", GOOD),))
+            await endless.read()
+            endless.cancel()
+            await until(lambda: any(event["event"] == "call" for event in events))
+    told = [(event["event"], event.get("in_its_task"), event.get("status")) for event in events]
+    assert told == [("stream ended", True, None), ("call", None, "CANCELLED")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
