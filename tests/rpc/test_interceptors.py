@@ -171,7 +171,8 @@ async def test_a_request_that_does_not_parse_is_malformed_and_its_caller_asked_f
 async def test_a_stream_whose_caller_leaves_while_it_sends_ends_at_once_in_the_task_of_its_call() -> None:
     with capture_logs() as events:
         async with serving() as channel:
-            endless = channel.unary_stream(f"/{SERVICE}/unary_stream")(b"endless", metadata=(("x-api-key", GOOD),))
+            method: Any = channel.unary_stream(f"/{SERVICE}/unary_stream")
+            endless = method(b"endless", metadata=(("x-api-key", GOOD),))
             await endless.read()
             endless.cancel()
             await until(lambda: any(event["event"] == "call" for event in events))
