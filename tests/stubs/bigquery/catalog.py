@@ -17,7 +17,7 @@ import duckdb
 from common.errors import WarehouseError
 from common.warehouse.columns import Column
 from common.warehouse.warehouse import Statement, TableRef
-from local_stack.warehouse.transpile import transpile
+from local_stack.warehouse.transpile import Translation, tables_of, transpile
 from tests.stubs.bigquery import cells
 from tests.stubs.bigquery.answers import ApiError
 from tests.stubs.bigquery.engine import Engine, in_day
@@ -121,7 +121,7 @@ class Catalog:
     def _create_view(self, ref: TableRef, query: str) -> None:
         """Put a view in place of the one that there is. What it reads must exist, and must not read the view itself."""
         try:
-            translation = transpile(Statement(query), project=self.project, schema=self.schema())
+            translation = self.translated(Statement(query))
             for table in translation.tables:
                 self.table(table)
             if ref in self._behind(query):
@@ -134,7 +134,7 @@ class Catalog:
 
     def _behind(self, query: str) -> set[TableRef]:
         """What a query reads, also behind views."""
-        read = set(transpile(Statement(query), project=self.project).tables)
+        read = set(tables_of(query, project=self.project))
         return read.union(*(self._behind(self._views[ref]) for ref in read if self.table(ref).kind == "VIEW"))
 
     def list_tables(self, dataset: str) -> list[dict[str, Any]]:
@@ -236,10 +236,12 @@ class Catalog:
         with self._lock:
             self._dataset(name)
 
-    def schema(self) -> dict[TableRef, tuple[Column, ...]]:
-        """The columns of every table."""
+    def translated(self, statement: Statement) -> Translation:
+        """A statement for the engine, its types told by the columns of the tables that it names. Raises what `transpile` does."""
+        named = tables_of(statement.sql, project=self.project)
         with self._lock:
-            return {ref: stored.columns for ref, stored in self._tables.items()}
+            schema = {ref: self._tables[ref].columns for ref in named if ref in self._tables}
+        return transpile(statement, project=self.project, schema=schema)
 
     def _dataset(self, name: str) -> StoredDataset:
         if name not in self._datasets:

@@ -13,7 +13,7 @@ import duckdb
 from common.errors import ObjectNotFound, WarehouseError
 from common.warehouse.columns import Column
 from common.warehouse.warehouse import Statement, TableRef
-from local_stack.warehouse.transpile import Translation, transpile
+from local_stack.warehouse.transpile import Translation
 from tests.stubs.bigquery import cells
 from tests.stubs.bigquery.answers import ApiError
 from tests.stubs.bigquery.catalog import Catalog, StoredTable, split_decorator
@@ -82,9 +82,8 @@ class Execution:
 
     def _analysed(self, query: Mapping[str, Any]) -> Translation:
         parameters = tuple(cells.parameter(resource) for resource in query.get("queryParameters", ()))
-        schema = self._catalog.schema()
         try:
-            translation = transpile(Statement(query["query"], parameters), project=self._catalog.project, schema=schema)
+            translation = self._catalog.translated(Statement(query["query"], parameters))
         except ObjectNotFound as error:
             raise ApiError("notFound", str(error)) from error
         except WarehouseError as error:
