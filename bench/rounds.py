@@ -36,7 +36,7 @@ FULL = Rounds(
     watchers=1000,
 )
 SHORT = Rounds(
-    calls=30, starts=3, runs=1, small_runs=2, export_rows=20_000, guesses=500, burst=300, watched_runs=20, watchers=100
+    calls=5, starts=1, runs=1, small_runs=1, export_rows=2_000, guesses=50, burst=60, watched_runs=5, watchers=10
 )
 
 

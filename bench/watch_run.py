@@ -30,6 +30,7 @@ MEMORY_BOUND_MEGABYTES = 100.0
 THREADS_BOUND = 50
 """Pools grow by some 30 while 1,000 calls are let in. Nothing has a thread of its own: no watcher, and no run."""
 WATCHED_RUNS = 100
+"""Or as many as there are watchers, if those are fewer."""
 CHANNELS = 10
 OPENED_AT_ONCE = 50
 IDLE_SECONDS_A_WATCHER = 0.01
@@ -74,14 +75,15 @@ async def _latencies(stack: Stack, tenant: Tenant, number: int) -> list[float]:
 
 async def _idle(stack: Stack, tenant: Tenant, watchers: int) -> tuple[Finding, ...]:
     process = psutil.Process(int(stack.running.state.pid_file("pipeline_service").read_text()))
-    async with _waiting_runs(stack, tenant) as run_ids:
+    runs = min(WATCHED_RUNS, watchers)
+    async with _waiting_runs(stack, tenant, runs) as run_ids:
         before = stack.resident_megabytes("pipeline_service"), process.num_threads()
         async with _watchers(stack, tenant, run_ids, watchers):
             cpu_seconds, idle_seconds = sum(process.cpu_times()[:2]), watchers * IDLE_SECONDS_A_WATCHER
             await asyncio.sleep(idle_seconds)
             share = (sum(process.cpu_times()[:2]) - cpu_seconds) / idle_seconds
             grown = stack.resident_megabytes("pipeline_service") - before[0], process.num_threads() - before[1]
-    what = f"{watchers:,} idle watchers of {WATCHED_RUNS} runs"
+    what = f"{watchers:,} idle watchers of {runs} runs"
     return (
         Size(f"{what}: memory", grown[0], MEMORY_BOUND_MEGABYTES),
         Count(f"{what}: threads", grown[1], THREADS_BOUND),
@@ -90,13 +92,13 @@ async def _idle(stack: Stack, tenant: Tenant, watchers: int) -> tuple[Finding, .
 
 
 @contextlib.asynccontextmanager
-async def _waiting_runs(stack: Stack, tenant: Tenant) -> AsyncIterator[list[str]]:
-    """Runs on a task queue that nobody serves: PENDING for as long as they are wanted."""
+async def _waiting_runs(stack: Stack, tenant: Tenant, count: int) -> AsyncIterator[list[str]]:
+    """So many runs on a task queue that nobody serves: PENDING for as long as they are wanted."""
     engine = TemporalEngine(stack.temporal, task_queue=f"bench-{uuid.uuid4()}")
     plan = billing_plan(tenant.tenant_id, FIRST_DAY.isoformat())
     started: dict[str, str] = {}
     try:
-        for number in range(WATCHED_RUNS):
+        for number in range(count):
             workflow_id = workflow_id_for(tenant.tenant_id, plan.header.pipeline_id, {"watched": str(number)})
             started[workflow_id] = (await engine.start(workflow_id, plan)).pipeline_logging_id
         yield list(started.values())
