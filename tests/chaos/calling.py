@@ -12,7 +12,8 @@ import grpc
 
 from convergence.pipeline.v1 import pipeline_service_pb2 as pb2
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceStub
-from tests.chaos.replica import PAUSE_SECONDS, forking
+from tests.chaos.replica import PAUSE_SECONDS
+from tests.forking import forking
 from tests.rpc.pipeline_stack import DAY
 
 CALL_SECONDS, PATIENCE_SECONDS = 30.0, 90.0

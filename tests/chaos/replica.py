@@ -1,10 +1,7 @@
-"""Services in processes of their own, as production has replicas. They are forked from one that has imported everything, which takes
-a tenth of the time that a new interpreter needs."""
+"""Services in processes of their own, as production has replicas, forked as `tests.forking` tells."""
 
 import asyncio
 import json
-import multiprocessing
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from multiprocessing.context import ForkServerProcess
@@ -24,13 +21,10 @@ from pipeline_service.temporal_connection import open_client
 from tenant_service.bootstrap import tenant_server
 from tenant_service.settings import TenantServiceSettings
 from tests.chaos.fate import Fate, FatefulWarehouse
+from tests.forking import forking, write_to
 
 START_SECONDS, END_SECONDS = 60.0, 60.0
 PAUSE_SECONDS = 0.02
-
-forking = multiprocessing.get_context("forkserver")
-forking.set_forkserver_preload([__name__])
-
 
 Serve = Callable[[dict[str, Any], Fate, Path], None]
 """What the process does: takes the settings, its fate and where its output goes."""
@@ -91,7 +85,7 @@ class Replica:
 
 def serve_pipelines(settings: dict[str, Any], fate: Fate, log: Path) -> None:
     """PipelineService, on a warehouse that its fate lies in."""
-    _write_to(log)
+    write_to(log)
 
     @asynccontextmanager
     async def server(read: PipelineServiceSettings) -> AsyncIterator[Server]:
@@ -108,11 +102,5 @@ def serve_pipelines(settings: dict[str, Any], fate: Fate, log: Path) -> None:
 
 def serve_tenants(settings: dict[str, Any], _fate: Fate, log: Path) -> None:
     """TenantService, which nothing happens to."""
-    _write_to(log)
+    write_to(log)
     run_service(TenantServiceSettings, tenant_server, **settings)
-
-
-def _write_to(log: Path) -> None:
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for standard in (1, 2):
-        os.dup2(output, standard)

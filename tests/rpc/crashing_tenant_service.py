@@ -1,12 +1,13 @@
-"""TenantService that dies by kill -9 right after its first change to the warehouse: `python -m tests.rpc.crashing_tenant_service`.
+"""TenantService that dies by kill -9 right after its first change to the warehouse.
 
 Settings come from the environment, as for the real one. Records in the audit log, which every call writes anew, are not counted.
 """
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from common.warehouse.warehouse import Warehouse
 from tenant_service.bootstrap import wire
 from tenant_service.pipeline_client import PipelineClient
 from tenant_service.settings import TenantServiceSettings
+from tests.forking import write_to
 
 CHANGES = frozenset({"create_dataset", "create_table", "submit", "set_labels", "delete_table"})
 
@@ -52,5 +54,8 @@ async def crashing_server(settings: TenantServiceSettings) -> AsyncIterator[Serv
         yield wire(settings, warehouse=warehouse, cipher=connect(settings), runner=runner, clock=SystemClock())
 
 
-if __name__ == "__main__":
+def serve_and_crash(environment: Mapping[str, str], log: Path) -> None:
+    """All that a process does; what it prints goes to a file."""
+    write_to(log)
+    os.environ.update(environment)
     run_service(TenantServiceSettings, crashing_server)

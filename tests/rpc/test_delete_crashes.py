@@ -31,7 +31,7 @@ async def test_a_deletion_killed_after_each_of_its_changes_is_completed_by_calli
         before = set(await warehouse.list_tables(neighbour))
         request = pb2.DeleteTenantRequest(tenant_id=tenant_id, confirmation=tenant_id, request_id=str(uuid.uuid4()))
         (tmp_path / "crashing").mkdir()
-        with crashing_service(stub, tmp_path / "crashing", pipeline_service_address=stack.address) as service:
+        async with crashing_service(stub, tmp_path / "crashing", pipeline_service_address=stack.address) as service:
             answer, crashes = await service.call_until_answered(
                 lambda stub: stub.DeleteTenant(request, metadata=AS_ADMIN, timeout=60)
             )

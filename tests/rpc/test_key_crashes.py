@@ -18,7 +18,7 @@ async def test_keys_made_by_processes_killed_after_each_of_their_changes_are_had
     connect: Connect, stub: BigQueryStub, tmp_path: Path
 ) -> None:
     warehouse = connect()
-    with crashing_service(stub, tmp_path) as service:
+    async with crashing_service(stub, tmp_path) as service:
         async with tenant_stack(tmp_path, warehouse, kms_address=service.kms_address) as stack:
             keys = await new_tenant(stack, warehouse)
         create = pb2.CreateKeyRequest(tenant_id=keys.tenant_id, scopes=["runs:read"], request_id=new_request_id())

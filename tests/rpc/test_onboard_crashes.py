@@ -21,7 +21,7 @@ async def test_an_onboarding_killed_after_each_of_its_changes_is_completed_by_ca
     warehouse = connect()
     tenant_id = f"t_{uuid.uuid4().hex[:16]}"
     request = pb2.OnboardRequest(tenant_id=tenant_id, request_id=str(uuid.uuid4()))
-    with crashing_service(stub, tmp_path) as service:
+    async with crashing_service(stub, tmp_path) as service:
         answer, crashes = await service.call_until_answered(
             lambda tenants: tenants.Onboard(request, metadata=AS_ADMIN, timeout=60)
         )
