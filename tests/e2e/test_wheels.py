@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,18 @@ STAND_INS = {
     "bqemulator",
 }
 """Distributions that only stand for Google and a Temporal cluster on one machine."""
+SHOWN = (
+    r"Customer acmeinc_23xv2 onboarded successfully: 5 tables, dry run SUCCESS",
+    r"Customer techcorp_99zx4 onboarded successfully: 5 tables, dry run SUCCESS",
+    r"daily_cost +RUNNING",
+    r"reconcile_cost",
+    r"Compute Engine",
+    r"ReadTable: PERMISSION_DENIED TENANT_MISMATCH",
+    r"a second run, \d+ rows and [\d,.]+ USD as before",
+    r"All seen in",
+)
+"""By the demo."""
+DEMO_SECONDS = 60.0
 OURS = re.compile(r"(CONVERGENCE|KMS|GCP|GOOGLE|PYTHON|VIRTUAL_ENV)")
 
 
@@ -67,10 +80,14 @@ def _pip(environment: Path, *arguments: str | Path) -> str:
     return done.stdout
 
 
-def _install(folder: Path, lock: str, wheels: Sequence[Path]) -> Installed:
+def _install(folder: Path, lock: str, wheels: Sequence[Path], *, on: Installed | None = None) -> Installed:
+    """Install what a lock file names, and wheels, beside what is there already where it goes `on` another environment."""
     environment, cwd = folder / lock, folder / f"{lock}-cwd"
     cwd.mkdir()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=60)
+    if on is not None:
+        (packages,), (theirs,) = (root.glob("lib/python*/site-packages") for root in (environment, on.root))
+        (packages / "on.pth").write_text(f"{theirs}\n")
     locked = ROOT / "requirements" / f"{lock}.txt"
     _pip(environment, "install", "--quiet", "--no-compile", "--require-hashes", "--no-deps", "-r", locked)
     _pip(environment, "install", "--quiet", "--no-index", "--no-deps", *wheels)
@@ -96,8 +113,9 @@ def production(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def local(wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    return _install(tmp_path_factory.mktemp("environments"), "local", list(wheels.values()))
+def local(wheels: Mapping[str, Path], production: Installed, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """What production has not is added to it: the lock files agree on the rest, as tests/unit/test_repository.py shows."""
+    return _install(tmp_path_factory.mktemp("environments"), "local", [wheels["local_stack"]], on=production)
 
 
 def test_production_lock_file_is_all_that_the_servers_ask_for(production: Installed) -> None:
@@ -170,12 +188,22 @@ def test_convergence_configs_dir_replaces_what_travels_with_the_servers(producti
     assert "from_the_replaced_folder" in done.stderr
 
 
-def test_demo_runs_from_the_wheels_in_an_empty_folder_with_the_checkout_out_of_reach(local: Installed) -> None:
+def test_demo_shows_all_of_the_main_job_within_a_minute_from_the_wheels_alone_and_leaves_nothing(
+    local: Installed,
+) -> None:
+    """In an empty folder, with the checkout out of reach."""
     assert "No broken requirements found" in _pip(local.root, "check")
     code = "import common, configs, convergence, json, local_stack, sys; print(json.dumps([sys.path, common.__file__]))"
     told = local.tell(code)
     assert str(ROOT) not in json.dumps(told)
+    began = time.monotonic()
     done = local.run("convergence-local", "demo", seconds=200)
+    took = time.monotonic() - began
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All seen" in done.stdout
+    for wanted in SHOWN:
+        assert re.search(wanted, done.stdout), f"{wanted} in\n{done.stdout}"
+    assert not re.search(r"_api_[A-Za-z0-9]{16}", done.stdout)
+    assert "✗" not in done.stdout
     assert list(local.cwd.iterdir()) == []
+    assert list(local.root.glob("convergence-demo-*")) == []
+    assert took < DEMO_SECONDS
