@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.enums.v1 import HistoryEventFilterType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from common.errors import DependencyRefused, Unavailable
 from pipeline_service.engine import Execution
 from pipeline_service.run import RunState
 from pipeline_service.state_memo import state_in
@@ -20,8 +23,8 @@ _LONG_POLL = timedelta(seconds=30)
 """The server answers a long poll after 20 s, with or without an event."""
 _PLACE_LOST = "errordetails.v1.CurrentBranchChangedFailure"
 _START_OVER_SECONDS = 0.05
-_LULL_SECONDS = 0.02
-"""Before the next look at a history after one that told nothing: most events announce the one that will."""
+_LULL_SECONDS = 0.08
+"""Before a look at a history that goes on: each of the three or four events that lead from one change to the next would answer one."""
 
 
 async def input_of(client: Client, workflow_id: str, engine_run_id: str) -> Payload | None:
@@ -44,41 +47,78 @@ async def groups_in(client: Client, fields: Mapping[str, Payload]) -> dict[str, 
 
 
 async def states_of(client: Client, execution: Execution) -> AsyncGenerator[RunState]:
-    """The states of a run from the first, each newer than the one before, until its history ends or the engine forgets it. One long poll:
-    some 10 ms behind and at most _LULL_SECONDS more, no event added, no worker needed."""
-    request = GetWorkflowExecutionHistoryRequest(
+    """The states of a run from the first, each newer than the one before, until its history ends or the engine forgets it. By long polls,
+    with no event added and no worker needed: the end some 10 ms late, all else at most _LULL_SECONDS more."""
+    request = _request(client, execution)
+    lulls = _Lulls(client, execution)
+    newest = -1
+    groups: dict[str, str] = {}
+    try:
+        await lulls.next()
+        while True:
+            try:
+                page = await _page(client, request)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    return
+                if not _has_lost_its_place(error):
+                    raise
+                await asyncio.sleep(_START_OVER_SECONDS)
+                request.next_page_token = b""
+                continue
+            for fields in filter(None, map(_changed_in, page.history.events)):
+                state = await decode(client, fields[STATE_MEMO], RunState)
+                groups |= await groups_in(client, fields)
+                if state.version > newest:
+                    newest = state.version
+                    yield state_in(state, groups)
+            if not page.next_page_token:
+                return
+            request.next_page_token = page.next_page_token
+            if page.history.events:
+                await lulls.next()
+    finally:
+        lulls.close()
+
+
+class _Lulls:
+    """Pauses in following a run, which its end cuts short: a second long poll is open beside them, which nothing else answers. Without
+    events there is no pause, and so no more than one long poll once the server has given this one back."""
+
+    def __init__(self, client: Client, execution: Execution) -> None:
+        self._client = client
+        self._request = _request(client, execution)
+        self._request.history_event_filter_type = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+        self._ending: asyncio.Task[None] | None = None
+
+    async def next(self) -> None:
+        """Return after _LULL_SECONDS, or once the run has ended."""
+        if self._ending is None or self._ending.done():
+            self._ending = asyncio.create_task(self._end())
+        await asyncio.wait((self._ending,), timeout=_LULL_SECONDS)
+
+    def close(self) -> None:
+        """Give up the long poll."""
+        if self._ending is not None:
+            self._ending.cancel()
+
+    async def _end(self) -> None:
+        with suppress(RPCError, Unavailable, DependencyRefused):  # of which the next look tells
+            await _page(self._client, self._request)
+
+
+def _request(client: Client, execution: Execution) -> GetWorkflowExecutionHistoryRequest:
+    return GetWorkflowExecutionHistoryRequest(
         namespace=client.namespace,
         execution=WorkflowExecution(workflow_id=execution.workflow_id, run_id=execution.engine_run_id),
         wait_new_event=True,
     )
-    newest = -1
-    groups: dict[str, str] = {}
-    while True:
-        try:
-            async with engine_call(_LONG_POLL):
-                page = await client.workflow_service.get_workflow_execution_history(
-                    request, retry=True, timeout=_LONG_POLL
-                )
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return
-            if not _has_lost_its_place(error):
-                raise
-            await asyncio.sleep(_START_OVER_SECONDS)
-            request.next_page_token = b""
-            continue
-        changes = list(filter(None, map(_changed_in, page.history.events)))
-        for fields in changes:
-            state = await decode(client, fields[STATE_MEMO], RunState)
-            groups |= await groups_in(client, fields)
-            if state.version > newest:
-                newest = state.version
-                yield state_in(state, groups)
-        if not page.next_page_token:
-            return
-        request.next_page_token = page.next_page_token
-        if not changes:
-            await asyncio.sleep(_LULL_SECONDS)
+
+
+async def _page(client: Client, request: GetWorkflowExecutionHistoryRequest) -> GetWorkflowExecutionHistoryResponse:
+    """What the server answers once there is something, or after a while. Raises RPCError, Unavailable, DependencyRefused."""
+    async with engine_call(_LONG_POLL):
+        return await client.workflow_service.get_workflow_execution_history(request, retry=True, timeout=_LONG_POLL)
 
 
 def _changed_in(event: HistoryEvent) -> Mapping[str, Payload] | None:

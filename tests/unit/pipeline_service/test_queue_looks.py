@@ -60,3 +60,24 @@ async def test_a_look_that_fails_tells_all_who_share_it_and_the_next_one_is_made
     assert [type(failure) for failure in failures] == [Unavailable] * 3
     engine.is_away = False
     assert (await looks.next("ours")).length == 2
+
+
+async def test_a_look_that_nobody_waits_for_any_more_is_not_made(engine: CountingQueues) -> None:
+    looks = looks_at(engine)
+    leaving = [asyncio.create_task(looks.next("ours")) for _ in range(3)]
+    await asyncio.sleep(0)
+    for waiter in leaving:
+        waiter.cancel()
+    for _ in range(2):
+        await looks.next("theirs")
+    assert engine.asked == ["theirs", "theirs"]
+
+
+async def test_who_asks_right_after_all_others_have_left_gets_a_look(engine: CountingQueues) -> None:
+    looks = looks_at(engine)
+    leaving = asyncio.create_task(looks.next("ours"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    asking = asyncio.create_task(looks.next("ours"))
+    assert (await asking).first == ("ours",)
+    assert leaving.cancelled()
