@@ -83,13 +83,15 @@ class _Followed:
             async with aclosing(changes) as runs:
                 async for run in runs:
                     self._add(run)
+                    if not self._waits():
+                        placing.cancel()
         finally:
             placing.cancel()
             self.wake()
 
     async def _place(self) -> None:
-        """Add the run at each new place, as long as it waits."""
-        while not self.runs or self._waits():
+        """Add the run at each new place. To be cancelled once it does not wait."""
+        while True:
             with suppress(Unavailable):  # of which the changes tell
                 queue = await self._looks.next(self._execution.run.header.tenant_id)
                 place = queue.position_of(self._execution.workflow_id)

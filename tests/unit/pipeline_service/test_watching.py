@@ -6,12 +6,14 @@ from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse
 from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 
 from common.rpc.caller import Caller
-from pipeline_service.engine import Execution, RunEngine
+from pipeline_service import queue_looks
+from pipeline_service.engine import Execution, Queue, RunEngine
 from pipeline_service.get_run import GetRun
 from pipeline_service.run import Run, RunStatus, StepStatus
 from pipeline_service.temporal_engine import TemporalEngine
@@ -19,6 +21,7 @@ from pipeline_service.watch_run import WatchRun
 from pipeline_service.watches import Watches
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import plan, query_step
+from tests.waiting import until
 
 FORGOTTEN = "type.googleapis.com/temporal.server.api.errordetails.v1.CurrentBranchChangedFailure"
 
@@ -29,8 +32,13 @@ class CountingEngine:
     def __init__(self, engine: RunEngine) -> None:
         self._engine = engine
         self.followed = 0
+        self.queues = 0
         self.began = asyncio.Event()
         self.ended = asyncio.Event()
+
+    async def queue(self, tenant_id: str) -> Queue:
+        self.queues += 1
+        return await self._engine.queue(tenant_id)
 
     async def changes(self, execution: Execution) -> AsyncGenerator[Run]:
         self.followed += 1
@@ -89,6 +97,28 @@ async def test_watchers_of_one_run_share_one_follower_which_ends_with_the_last(l
     await engine.ended.wait()
     assert engine.followed == 1
     assert not use_case._watches._followed
+
+
+async def test_nobody_looks_at_the_queue_for_a_run_that_does_not_wait_any_more(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = CountingEngine(lab.engine)
+    use_case = watching(lab, engine)
+    lab.warehouse.held["load_publish_1"].clear()
+    async with lab.worker():
+        started = await lab.start(plan(lab.tenant_id))
+        await lab.warehouse.began["load_publish_1"].wait()
+        monkeypatch.setattr(
+            queue_looks, "LOOK_SECONDS", 3600.0
+        )  # else a slow machine has a look before the first state
+        runs = watch(lab, use_case, started.pipeline_logging_id)
+        await anext(runs)
+        ending = asyncio.create_task(last(runs))
+        await engine.began.wait()
+        await until(lambda: not use_case._watches._looks._coming, seconds=60)
+        lab.warehouse.held["load_publish_1"].set()
+        assert (await ending).state.status is RunStatus.COMPLETE
+    assert not engine.queues
 
 
 async def test_a_late_watcher_misses_nothing_that_comes_after_it(lab: Lab) -> None:
