@@ -106,8 +106,9 @@ def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
 
 @pytest.fixture(scope="session")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryStub]:
-    """A stub that all tests of this process share, and one bucket."""
-    server = BigQueryStub()
+    """A stub that all tests of this process share, and one bucket. Its tenants become hundreds, which every service lists every second:
+    that listings have pages is shown on a stub of its own."""
+    server = BigQueryStub(page_items=1000)
     server.buckets[BUCKET] = tmp_path_factory.mktemp("bucket")
     yield server
     server.close()

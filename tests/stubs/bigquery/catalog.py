@@ -55,6 +55,11 @@ def split_decorator(table: str) -> tuple[str, date | None]:
     return table, None
 
 
+def _etag(stored: StoredTable, rows: str) -> str:
+    """A table's etag changes with its rows, too."""
+    return f"{stored.etag}-{rows}"
+
+
 class Catalog:
     """Every dataset and table of one project. One lock: what a method does is atomic."""
 
@@ -153,23 +158,24 @@ class Catalog:
     def get_table(self, ref: TableRef) -> dict[str, Any]:
         with self._lock:
             stored = self.table(ref)
+            rows = self._rows(ref, stored)
             return {
                 **stored.resource,
                 "tableReference": self._reference(ref),
                 "schema": {"fields": cells.fields(stored.columns)},
-                **({"numRows": str(self._engine.count(ref))} if stored.kind == "TABLE" else {}),
+                **({"numRows": rows} if stored.kind == "TABLE" else {}),
                 "type": stored.kind,
-                "etag": self._etag(ref, stored),
+                "etag": _etag(stored, rows),
             }
 
-    def _etag(self, ref: TableRef, stored: StoredTable) -> str:
-        """A table's etag changes with its rows, too."""
-        return f"{stored.etag}-{self._engine.count(ref) if stored.kind == 'TABLE' else ''}"
+    def _rows(self, ref: TableRef, stored: StoredTable) -> str:
+        """How many rows a table has; nothing for a view."""
+        return str(self._engine.count(ref)) if stored.kind == "TABLE" else ""
 
     def patch_table(self, ref: TableRef, body: Mapping[str, Any], if_match: str | None) -> dict[str, Any]:
         with self._lock:
             stored = self.table(ref)
-            if if_match is not None and if_match != self._etag(ref, stored):
+            if if_match is not None and if_match != _etag(stored, self._rows(ref, stored)):
                 raise ApiError("conditionNotMet", "Precondition Failed")
             if "view" in body and stored.kind == "VIEW":
                 self._create_view(ref, body["view"]["query"])

@@ -36,10 +36,11 @@ class Call:
 
 class BigQueryStub:
     """A project without datasets. Serves until closed; `requests` is what was asked, by method, in order, and `calls` as whom. `buckets`
-    are the folders that stand for buckets of Cloud Storage, by their names."""
+    are the folders that stand for buckets of Cloud Storage, by their names. Pages of listings have `page_items`."""
 
-    def __init__(self, project: str = "stub-project") -> None:
+    def __init__(self, project: str = "stub-project", *, page_items: int = PAGE_ITEMS) -> None:
         self.project = project
+        self._page_items = page_items
         self.faults = Faults()
         self.buckets: dict[str, Path] = {}
         self.requests: list[Method] = []
@@ -97,10 +98,16 @@ class BigQueryStub:
 
     def _list_datasets(self, request: "_Request") -> dict[str, Any]:
         label = request.query.get("filter", "").removeprefix("labels.") or None
-        return _page("datasets", self._catalog.list_datasets(label), request)
+        return self._page("datasets", self._catalog.list_datasets(label), request)
 
     def _list_tables(self, request: "_Request") -> dict[str, Any]:
-        return _page("tables", self._catalog.list_tables(request.path["dataset"]), request)
+        return self._page("tables", self._catalog.list_tables(request.path["dataset"]), request)
+
+    def _page(self, name: str, items: list[dict[str, Any]], request: "_Request") -> dict[str, Any]:
+        """One page of a listing, under its name."""
+        start = int(request.query.get("pageToken", 0))
+        end = start + int(request.query.get("maxResults", self._page_items))
+        return {name: items[start:end], **({"nextPageToken": str(end)} if end < len(items) else {})}
 
     def _delete_table(self, request: "_Request") -> dict[str, Any]:
         self._catalog.delete_table(request.path["dataset"], request.path["table"])
@@ -140,13 +147,6 @@ class _Request:
     @property
     def table(self) -> TableRef:
         return TableRef(self.path["dataset"], self.path["table"])
-
-
-def _page(name: str, items: list[dict[str, Any]], request: _Request) -> dict[str, Any]:
-    """One page of a listing, under its name."""
-    start = int(request.query.get("pageToken", 0))
-    end = start + int(request.query.get("maxResults", PAGE_ITEMS))
-    return {name: items[start:end], **({"nextPageToken": str(end)} if end < len(items) else {})}
 
 
 _PROJECT = r"/bigquery/v2/projects/[^/]+"
