@@ -5,6 +5,8 @@ import random
 
 FULL = os.environ.get("CONVERGENCE_CHAOS_FULL") == "1"
 SEED = int(os.environ.get("CONVERGENCE_CHAOS_SEED", "1"))
+CALLS_PER_SECOND = float(os.environ.get("CONVERGENCE_CHAOS_CALLS", "200" if FULL else "30"))
+"""What the callers of a rolling restart offer."""
 
 
 def rounds(short: int) -> int:

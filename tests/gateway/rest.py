@@ -6,7 +6,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,23 +53,34 @@ class Rest:
     tls: ssl.SSLContext | None = None
 
     def __call__(self, verb: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Answer:
-        """`body` is sent as JSON, and as it is where it is text or bytes. Raises OSError or HTTPException where no whole answer comes."""
+        """A call over a connection of its own. `body` is sent as JSON, and as it is where it is text or bytes. Raises OSError or
+        HTTPException where no whole answer comes."""
+        with closing(self.connection()) as connection:
+            return self.over(connection, verb, path, body, headers=headers)
+
+    def connection(self) -> http.client.HTTPConnection:
+        """A connection for any number of calls, one at a time. It opens with the first; closing it is the caller's."""
+        if self.tls:
+            return http.client.HTTPSConnection(self.address, timeout=CALL_SECONDS, context=self.tls)
+        return http.client.HTTPConnection(self.address, timeout=CALL_SECONDS)
+
+    def over(
+        self,
+        connection: http.client.HTTPConnection,
+        verb: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The same call over a connection that was opened before."""
         text = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
         sent = text.encode() if isinstance(text, str) else text
-        if self.tls:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                self.address, timeout=CALL_SECONDS, context=self.tls
-            )
-        else:
-            connection = http.client.HTTPConnection(self.address, timeout=CALL_SECONDS)
-        try:
-            key = {"x-api-key": self.key} if self.key else {}
-            connection.request(verb, path, sent, {**key, **(headers or {})})
-            answer = connection.getresponse()
-            found = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, found, answer.read().decode())
-        finally:
-            connection.close()
+        key = {"x-api-key": self.key} if self.key else {}
+        connection.request(verb, path, sent, {**key, **(headers or {})})
+        answer = connection.getresponse()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, found, answer.read().decode())
 
 
 @contextmanager
