@@ -6,6 +6,7 @@ Without their causes: the engine keeps the text of every cause in its history, a
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -14,6 +15,7 @@ from temporalio import activity
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
+from pipeline_service.begin_record import BeginRecord
 from pipeline_service.failures import as_application_error, attempt_cancelled, more_bytes_wanted
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import GateSignal, SlotRequest
@@ -50,21 +52,25 @@ class Activities:
 
     @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
-        """Execute one attempt at a step and record it."""
+        """Execute one attempt at a step and record it; beside that, record that the run has begun, where that falls to this step. What of
+        the latter fails does not fail the step: see BeginRecord."""
         start_time = self._clock.now()
 
         async def execute(attempt: Attempt) -> StepResult:
             if attempt.follows_another and (result := await self._records.success_before(attempt)) is not None:
-                return result
+                return replace(result, has_begun_run=await begin.is_written())
             await self._steps.run(attempt)
             await self._records.add_attempt(attempt, start_time=start_time, error=None)
+            attempt.has_begun_run = await begin.is_written()
             return attempt.result()
 
         async def record(attempt: Attempt, error: RunError) -> None:
             with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
                 await self._records.add_attempt(attempt, start_time=start_time, error=error)
+            attempt.has_begun_run = await begin.is_written()
 
-        return await self._seen_through(task, execute, record)
+        async with BeginRecord(self._records, task.begins) as begin:
+            return await self._seen_through(task, execute, record)
 
     @activity.defn
     async def decide_step(self, task: StepTask) -> bool:

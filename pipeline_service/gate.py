@@ -1,9 +1,11 @@
 """The workflow that hands a tenant's slots to its runs, one for each tenant. Opened by the first run that finds none; closes when idle.
 
-It learns of everything by signals, keeps no promise that it has not sent, and asks the world only where a run has waited.
+It learns of everything by signals, and by updates where its answer is waited for; keeps no promise that it has not sent, or answered; and
+asks the world only where a run has waited.
 """
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.temporal_names import (
         ACCOUNT_SIGNAL,
         ASK_SIGNAL,
+        ASK_UPDATE,
         DAY_MEMO,
         FUNDING_SIGNAL,
         GATE_WORKFLOW,
@@ -43,6 +46,10 @@ LAST_BREATH = timedelta(seconds=3)
 """How long the steps of a run that was ended by hand may go on: they hear of it with their next heartbeat."""
 SETTLE = timedelta(seconds=3)
 """How long the engine may take to list a run that has begun."""
+REMEMBERED = 100
+"""Runs that left last, whose asking is known to be stale where that comes later."""
+_ANSWERS = "answers"
+"""Since then a gate answers those who start runs, knows who has left, and tells a run again that asks although it was given a slot."""
 
 
 @workflow.defn(name=GATE_WORKFLOW)
@@ -63,6 +70,9 @@ class TenantGate:
         self._day_shown = state.day
         self._shown = WaitingRuns()
         self._has_news = True
+        self._is_open = False
+        self._left = deque(state.left, maxlen=REMEMBERED)
+        self._unheard: list[SlotRequest] = []
 
     @workflow.run
     async def run(self, state: GateState) -> None:
@@ -70,11 +80,13 @@ class TenantGate:
         if await self._recalls() or state.follows_a_break:
             await self._learn()
             self._day.keep(asking.engine_run_id for asking in (*self._slots.holders, *self._slots.waiting))
+        self._is_open = True
         while True:
             self._has_news = False
             await self._serve()
             info = workflow.info()
-            if info.get_current_history_length() >= MAX_EVENTS or info.is_continue_as_new_suggested():
+            is_long = info.get_current_history_length() >= MAX_EVENTS or info.is_continue_as_new_suggested()
+            if is_long and not self._unheard:
                 state = self._state()
                 workflow.continue_as_new(state, memo={DAY_MEMO: state.day} if state.day else None)
             if await self._hears_nothing() and not self._somebody_waits:
@@ -84,14 +96,28 @@ class TenantGate:
 
     @workflow.signal(name=ASK_SIGNAL)
     def ask(self, asking: SlotRequest) -> None:
-        """A run wants a slot, or says that it has one. Who asks for it may have a clock that is ahead."""
-        self._slots.enter(replace(asking, create_time=min(asking.create_time, workflow.now())))
+        """A run wants a slot, or says that it has one. One that has been given one may not have heard of it. Who asks for a run may have a
+        clock that is ahead, and may be overtaken by its end."""
+        run_id = asking.engine_run_id
+        is_known = run_id in self._left or (not asking.holds and self._slots.has_granted(run_id))
+        if not is_known or not workflow.patched(_ANSWERS):
+            self._slots.enter(replace(asking, create_time=min(asking.create_time, workflow.now())))
+        elif run_id not in self._left:
+            self._unheard.append(asking)
         self._has_news = True
+
+    @workflow.update(name=ASK_UPDATE)
+    def answer(self, asking: SlotRequest) -> bool:
+        """Who starts a run wants a slot for it. True where it has one now: who asked then tells the run, which otherwise this gate does."""
+        answers = workflow.patched(_ANSWERS)
+        self.ask(asking)
+        return answers and self._gives_at_once(asking.engine_run_id)
 
     @workflow.signal(name=LEAVE_SIGNAL)
     def leave(self, asking: SlotRequest) -> None:
         """A run wants its slot, or its place, no more."""
         self._forget(asking.engine_run_id)
+        self._left.append(asking.engine_run_id)
         self._has_news = True
 
     @workflow.signal(name=ACCOUNT_SIGNAL)
@@ -99,6 +125,16 @@ class TenantGate:
         """A run tells what it has billed, what it has reserved and what it wants to reserve."""
         self._day.tell(account)
         self._has_news = True
+
+    def _gives_at_once(self, engine_run_id: str) -> bool:
+        """Give a run that waits a slot where it would get one without a look, and others no later for it."""
+        if not self._is_open or not self._may_start or self._has_to_look():
+            return False
+        for asking in self._slots.next():
+            if asking.engine_run_id == engine_run_id:
+                self._slots.hold(asking)
+                return True
+        return False
 
     def _forget(self, engine_run_id: str) -> None:
         self._slots.leave(engine_run_id)
@@ -139,6 +175,8 @@ class TenantGate:
         """Give every free slot away."""
         if self._has_to_look():
             await self._look()
+        while self._unheard:
+            await self._grant(self._unheard.pop())
         while self._may_start and (granted := self._slots.next()):
             for asking in granted:
                 self._slots.hold(asking)
@@ -224,4 +262,5 @@ class TenantGate:
             unconfirmed=slots.unconfirmed,
             idle_seconds=self._idle.total_seconds(),
             day=self._day.use() if self._day.is_in_use else self._day_shown,
+            left=tuple(self._left),
         )

@@ -1,7 +1,10 @@
 """How word of a run comes to its tenant's gate from outside of workflows: to the one that is there, or to one that is opened for it."""
 
+from dataclasses import replace
+
 from pipeline_service.gate_messages import GateSignal, GateState, Limits
 from pipeline_service.gates import Gates
+from pipeline_service.temporal_names import LEAVE_SIGNAL
 
 
 class GateDoor:
@@ -11,6 +14,20 @@ class GateDoor:
         """`limits` are what a new gate begins with."""
         self._gates = gates
         self._limits = limits
+
+    async def ask(self, knock: GateSignal) -> None:
+        """Ask for a run's slot, and tell the run where it was given at once: later the gate does. A gate that is asked again, because
+        nobody heard its answer or told the run of it, tells the run by itself. Raises Unavailable when the engine is away."""
+        is_given = await self._gates.ask(knock)
+        if is_given is None:
+            if await self._gates.tell(knock):
+                return
+            await self.open(knock)
+            is_given = await self._gates.ask(
+                knock
+            )  # for what its signal tells a run that still waits for its first task
+        if is_given and not await self._gates.grant(knock.asking):
+            await self.tell(replace(knock, signal=LEAVE_SIGNAL))
 
     async def tell(self, knock: GateSignal) -> None:
         """Deliver a message. Saying it again changes nothing. Raises Unavailable when the engine is away."""

@@ -31,7 +31,8 @@ class SlotRequest:
 @dataclass(frozen=True, slots=True)
 class GateState:
     """What a gate begins with. `follows_a_break` says that somebody ended the one before: its runs have to be asked what they hold. It
-    closes when it has had no run for `idle_seconds`. `day` is what is known of the bytes of the last day on which any were reserved."""
+    closes when it has had no run for `idle_seconds`. `day` is what is known of the bytes of the last day on which any were reserved, `left`
+    which runs left last (their engine run ids)."""
 
     tenant_id: str
     limits: Limits
@@ -41,6 +42,7 @@ class GateState:
     unconfirmed: tuple[str, ...] = ()
     idle_seconds: float = 600.0
     day: DayUse | None = None
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

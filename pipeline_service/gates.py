@@ -26,6 +26,15 @@ class Gates(Protocol):
         """Deliver a message to the tenant's gate: False where there is none."""
         ...
 
+    async def ask(self, knock: GateSignal) -> bool | None:
+        """Ask the tenant's gate for a slot: whether it is given at once. None where nobody says so, though it may be given all the same:
+        there is no gate, none that answers, or none in time."""
+        ...
+
+    async def grant(self, asking: SlotRequest) -> bool:
+        """Tell a run that has begun a moment ago that it was given a slot: False where it has ended."""
+        ...
+
     async def open(self, state: GateState, knock: GateSignal) -> None:
         """Deliver a message to the tenant's gate, opening it with `state` where there is none."""
         ...

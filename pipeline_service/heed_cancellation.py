@@ -6,7 +6,7 @@ inside the run's workflow.
 
 import asyncio
 
-from temporalio import workflow
+from pipeline_service.patches import HEEDS_CANCELLATION, is_patched
 
 
 def is_being_cancelled() -> bool:
@@ -17,5 +17,5 @@ def is_being_cancelled() -> bool:
 
 def heed_cancellation() -> None:
     """To be asked before the next activity of a step. Raises CancelledError where its task was told to stop."""
-    if is_being_cancelled() and workflow.patched("heeds-cancellation"):
+    if is_being_cancelled() and is_patched(HEEDS_CANCELLATION):
         raise asyncio.CancelledError

@@ -43,6 +43,7 @@ class RunSlot:
         self._has_asked = False
         self._has_left = False
         self._is_known = False
+        self._is_given_at_once = False
         self._one_at_a_time = asyncio.Lock()
 
     def grant(self) -> None:
@@ -59,12 +60,17 @@ class RunSlot:
         """Whether it is known if the run has to wait."""
         return self._is_known
 
+    @property
+    def is_given_at_once(self) -> bool:
+        """Whether the run was given its slot before it was taken for one that waits."""
+        return self._is_given_at_once
+
     async def enter(self, *, is_spoken_for: bool) -> None:
         """Return once the run holds a slot; `is_spoken_for` says that somebody else should have asked for it. Raises CancelledError."""
         self._has_asked = True
         if is_spoken_for:
             await self._hear(SPOKEN_FOR_PAUSE)
-            self._is_known = True
+            self._is_known, self._is_given_at_once = True, self._asking.holds
         pause = FIRST_PAUSE
         while not self._asking.holds:
             await asyncio.shield(asyncio.create_task(self._tell(ASK_SIGNAL)))

@@ -67,11 +67,13 @@ class _Activities(ActivityInboundInterceptor):
                     _tell_failure(span, outcome)
                 if isinstance(subject, StepTask) and info.activity_type == STEP_ACTIVITY:
                     self._metrics.step_attempted(subject.step, outcome)
+                    self._tell_begin(subject, _last_result(error))
                 raise
             if span is not None and isinstance(result, StepResult):
                 span.set_attributes(_done(result))
         if isinstance(subject, StepTask) and info.activity_type == STEP_ACTIVITY:
             self._metrics.step_attempted(subject.step, None)
+            self._tell_begin(subject, result)
         elif isinstance(subject, Run) and info.activity_type == _BEGIN:
             self._metrics.run_begun(subject)
         elif isinstance(subject, Run) and info.activity_type in _ENDS:
@@ -95,6 +97,11 @@ class _Activities(ActivityInboundInterceptor):
             set_status_on_exception=False,
         ) as span:
             yield span
+
+    def _tell_begin(self, task: StepTask, result: object) -> None:
+        """Count a run whose begin this step has recorded, and says so to the run: any other is counted with the activity of its own."""
+        if task.begins is not None and isinstance(result, StepResult) and result.has_begun_run:
+            self._metrics.run_begun(task.begins)
 
     def _tell_run(self, run: Run, starter: Context, info: activity.Info) -> None:
         """The span of a run that has ended, from its creation on. Told again, with the same id, where its recording was repeated."""
@@ -147,6 +154,13 @@ def _outcome(error: BaseException) -> str:
     if is_cancelled_exception(error) or reason == ATTEMPT_CANCELLED:
         return "CANCELLED"
     return reason or "INTERNAL"
+
+
+def _last_result(error: BaseException) -> object:
+    """What a step did whose attempt failed and is the last; None where another follows."""
+    if isinstance(error, ApplicationError) and error.non_retryable and error.details:
+        return error.details[0]
+    return None
 
 
 def _tell_failure(span: Span, outcome: str) -> None:

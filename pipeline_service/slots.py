@@ -41,6 +41,10 @@ class Slots:
         """Holders that have not said so themselves."""
         return tuple(sorted(self._unconfirmed))
 
+    def has_granted(self, engine_run_id: str) -> bool:
+        """Whether a run was given a slot, or said that it has one, and has not left."""
+        return engine_run_id in self._holders and engine_run_id not in self._unconfirmed
+
     def presume(self, asking: SlotRequest) -> None:
         """Take a run for a holder until it says what it is, or is found to have ended."""
         if asking.engine_run_id not in self._holders and not self._is_waiting(asking.engine_run_id):
@@ -51,7 +55,7 @@ class Slots:
         """Take in what a run says: that it waits, or that it holds. Saying it again changes nothing; a run that says that it waits while it
         has just been given a slot keeps that."""
         run_id = asking.engine_run_id
-        if run_id in self._holders and run_id not in self._unconfirmed:
+        if self.has_granted(run_id):
             return
         if asking.holds:
             self.hold(asking)

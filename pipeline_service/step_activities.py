@@ -13,7 +13,9 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.activity_options import HEARTBEAT_TIMEOUT
     from pipeline_service.funded_step import AnyOutcome, FundedStep
     from pipeline_service.heed_cancellation import heed_cancellation
+    from pipeline_service.patches import BUDGET, is_patched
     from pipeline_service.plan import PlanStep
+    from pipeline_service.run import Run
     from pipeline_service.run_funds import RunFunds
     from pipeline_service.step_result import RunRef, StepResult, StepTask
 
@@ -45,14 +47,14 @@ class StepActivities:
             return (await self._funded(Activities.find_newest_row, step)).time
         return (await self._attempted(Activities.find_newest_row, step)).time
 
-    async def run_step(self, step: PlanStep) -> StepResult:
-        """Execute the step."""
+    async def run_step(self, step: PlanStep, begins: Run | None = None) -> StepResult:
+        """Execute the step, and record beside it that the run, which then has no budget, `begins`."""
         if self._has_budget():
             return await self._funded(Activities.run_step, step)
-        return await self._attempted(Activities.run_step, step)
+        return await self._attempted(Activities.run_step, step, begins=begins)
 
     def _has_budget(self) -> bool:
-        return self._funds is not None and workflow.patched("budget")
+        return self._funds is not None and is_patched(BUDGET)
 
     async def _funded(
         self, activity: Callable[[Activities, StepTask], Awaitable[AnyOutcome]], step: PlanStep
@@ -77,13 +79,14 @@ class StepActivities:
         number: int | None = None,
         funds: Mapping[str, int] | None = None,
         billed_before: int = 0,
+        begins: Run | None = None,
     ) -> AnyResult:
         """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
         given; CancelledError."""
         heed_cancellation()
         return await workflow.execute_activity_method(
             activity,
-            StepTask(self._run, step, number, funds, billed_before),
+            StepTask(self._run, step, number, funds, billed_before, begins),
             start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(maximum_attempts=attempts or step.max_attempts + LOST_ATTEMPTS),

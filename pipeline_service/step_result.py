@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline_service.plan import PlanStep
-from pipeline_service.run import CheckOutcome
+from pipeline_service.run import CheckOutcome, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,14 @@ class RunRef:
 class StepTask:
     """One step to execute. Where the run has a budget, `funds` says what this attempt, the one with the number `attempt`, may bill, by
     purpose (see steps.funds), and `billed_before` what it read for before it asked for these; None where it has none, and the engine
-    numbers the attempts."""
+    numbers the attempts. `begins` is the run as it begins, to be recorded beside the step; None where that is not this step's to do."""
 
     run: RunRef
     step: PlanStep
     attempt: int | None = None
     funds: Mapping[str, int] | None = None
     billed_before: int = 0
+    begins: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ class Billed:
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What a step did, also when it failed: counts, the outcomes of its checks, the jobs that staged and published, and the price of a TiB
-    in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more. Only what JSON has: the detail of
-    a failure is read without our converter."""
+    in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more; and whether it is known that the
+    run is recorded to have begun, where this step was to do that. Only what JSON has: the detail of a failure is read without our
+    converter."""
 
     attempts: int = 0
     rows_staged: int = 0
@@ -65,6 +67,7 @@ class StepResult:
     price_per_tib_usd: str = ""
     billed: Billed = field(default_factory=Billed)
     wanted: Mapping[str, WantedBytes] = field(default_factory=dict)
+    has_begun_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)

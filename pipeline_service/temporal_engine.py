@@ -5,7 +5,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
 from temporalio.api.enums.v1 import (
@@ -56,6 +56,11 @@ _ENDED_BY_HAND = (
 )
 
 
+ANSWER_IS_DUE = timedelta(milliseconds=250)
+"""How long a run's first task waits for the answer of its tenant's gate, which then is part of it. It waits no longer for a cancellation,
+nor for a slot that is given at once."""
+
+
 class TemporalEngine:
     """Runs as workflows on one task queue."""
 
@@ -82,6 +87,8 @@ class TemporalEngine:
             on_conflict_options=OnConflictOptions(attach_request_id=start_id is not None),
             priority=raw_turn_of(plan.header.tenant_id),
         )
+        if self._door is not None and isinstance(plan, Plan):
+            request.workflow_start_delay.FromTimedelta(ANSWER_IS_DUE)
         for name, header in header_of_current_span().items():
             request.header.fields[name].CopyFrom(header)
         request.input.payloads.append(await encode(self._client, plan))
@@ -110,11 +117,11 @@ class TemporalEngine:
         )
 
     def _ask_for(self, door: GateDoor, knock: GateSignal) -> None:
-        """Have a run's slot asked for while its caller is answered and its first task is on its way. What fails the run asks again."""
+        """Have a run's slot asked for while its caller is answered and its first task waits. Where that fails the run asks again."""
 
         async def ask() -> None:
             with suppress(Unavailable, DependencyRefused, RPCError):
-                await door.tell(knock)
+                await door.ask(knock)
 
         task = asyncio.create_task(ask())
         self._askings.add(task)

@@ -1,19 +1,44 @@
 """Gates on Temporal: opening one, and what one asks about its tenant's runs."""
 
+import uuid
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio.api.common.v1 import WorkflowExecution as RawExecution
+from temporalio.api.enums.v1 import UpdateWorkflowExecutionLifecycleStage
+from temporalio.api.update.v1 import Input, Meta, Request, WaitPolicy
+from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
 
+from common.errors import Unavailable
 from common.for_each import for_each, map_each
 from pipeline_service.budget_messages import DayUse
 from pipeline_service.gate_messages import GateSignal, GateState, SlotRequest
 from pipeline_service.gates import LastGate
 from pipeline_service.run import RunHeader
 from pipeline_service.run_id import workflow_id_prefix
-from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, engine_call, running, unless_not_found
+from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine_call, running, unless_not_found
 from pipeline_service.temporal_fairness import turn_of
-from pipeline_service.temporal_names import DAY_MEMO, GATE_WORKFLOW, HEADER_MEMO, REPORT_SIGNAL, RUN_WORKFLOW, gate_id
+from pipeline_service.temporal_names import (
+    ASK_UPDATE,
+    DAY_MEMO,
+    GATE_WORKFLOW,
+    GRANTED_SIGNAL,
+    HEADER_MEMO,
+    REPORT_SIGNAL,
+    RUN_WORKFLOW,
+    gate_id,
+)
 
 _AT_ONCE = 16
+_COMPLETED = UpdateWorkflowExecutionLifecycleStage.UPDATE_WORKFLOW_EXECUTION_LIFECYCLE_STAGE_COMPLETED
+ANSWER_TIMEOUT = timedelta(seconds=1)
+"""How long a gate may take to answer before it is left a message: its worker may be away."""
+_NEVER_BEGUN = timedelta(seconds=1)
+"""How long a run lasts that begins because the engine has forgotten the one that is told of its slot: it has nothing to do."""
 _UNBROKEN = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
 """How a gate ends by itself or goes on; any other end is somebody's doing, and leaves holders behind."""
 
@@ -33,6 +58,46 @@ class TemporalGates:
         shown = described.raw_info.memo.fields.get(DAY_MEMO)
         day = await decode(self._client, shown, DayUse) if shown is not None else None
         return LastGate(described.status not in _UNBROKEN, day)
+
+    async def ask(self, knock: GateSignal) -> bool | None:
+        """See Gates. By an update, which the gate answers within the task that it hears of it. Not tried again: a gate has few updates
+        under way at once, and takes any number of signals."""
+        request = UpdateWorkflowExecutionRequest(
+            namespace=self._client.namespace,
+            workflow_execution=RawExecution(workflow_id=gate_id(knock.tenant_id)),
+            wait_policy=WaitPolicy(lifecycle_stage=_COMPLETED),
+            request=Request(
+                meta=Meta(update_id=str(uuid.uuid4()), identity=self._client.identity), input=Input(name=ASK_UPDATE)
+            ),
+        )
+        request.request.input.args.payloads.append(await encode(self._client, knock.asking))
+        with suppress(Unavailable, RPCError):
+            async with engine_call(ANSWER_TIMEOUT):
+                answer = await self._client.workflow_service.update_workflow_execution(
+                    request, retry=False, timeout=ANSWER_TIMEOUT
+                )
+            if answer.outcome.HasField("success"):
+                return await decode(self._client, answer.outcome.success.payloads[0], bool)
+        return None
+
+    async def grant(self, asking: SlotRequest) -> bool:
+        """See Gates. As if to start the run, which is not possible once it was: only such a signal ends the delay of its first task. The
+        engine takes it for whichever run of this workflow id is active, which then knows from the signal whether it is meant."""
+        with suppress(WorkflowAlreadyStartedError):
+            async with engine_call():
+                await self._client.start_workflow(
+                    RUN_WORKFLOW,
+                    id=asking.workflow_id,
+                    task_queue=self._task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    execution_timeout=_NEVER_BEGUN,
+                    start_signal=GRANTED_SIGNAL,
+                    start_signal_args=[asking.engine_run_id],
+                    rpc_timeout=CALL_TIMEOUT,
+                )
+            return True
+        return False
 
     async def tell(self, knock: GateSignal) -> bool:
         """See Gates."""

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from common.tenants.tenant import State, TenantRecord
 from common.tenants.tenants import Tenants
 from common.warehouse.schemas import load_table_spec
 from common.warehouse.warehouse import Dataset, TableRef
-from pipeline_service import gate
+from pipeline_service import gate, run_slot, temporal_engine, temporal_gates
 from pipeline_service.activities import Activities
 from pipeline_service.engine import Execution, Started
 from pipeline_service.gate_activities import GateActivities
@@ -186,6 +187,17 @@ def short_histories(monkeypatch: pytest.MonkeyPatch) -> int:
     assert gate.MAX_EVENTS == 500, "in a release"
     monkeypatch.setattr(gate, "MAX_EVENTS", 100)
     return gate.MAX_EVENTS
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have who asks a gate wait for its answer however busy the machine is: a run then hears of its slot in its first task."""
+    for module, name in (
+        (temporal_engine, "ANSWER_IS_DUE"),
+        (temporal_gates, "ANSWER_TIMEOUT"),
+        (run_slot, "SPOKEN_FOR_PAUSE"),
+    ):
+        monkeypatch.setattr(module, name, timedelta(seconds=30))
 
 
 @pytest.fixture

@@ -1,0 +1,15 @@
+"""What was changed in the workflows of runs, by the names that their histories keep: one that began before goes on as it began.
+
+Each name that a workflow asks for is two more events of its history, so that a run asks for the newest first, which implies the others.
+"""
+
+from temporalio import workflow
+
+GATE, SPOKEN_FOR, BUDGET, HEEDS_CANCELLATION = "gate", "spoken-for", "budget", "heeds-cancellation"
+BEGUN_WITH_STEP = "begun-with-step"
+"""The newest: the activity of a run's first step records that it has begun."""
+
+
+def is_patched(earlier: str) -> bool:
+    """Whether the workflow began, or came to this place, since this change or a later one."""
+    return workflow.patched(BEGUN_WITH_STEP) or workflow.patched(earlier)

@@ -1,0 +1,159 @@
+"""A run's begin is recorded beside its first step: once, before its end, and whatever becomes of the step; on a real engine."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from common.errors import Terminal
+from pipeline_service import begin_record
+from pipeline_service.engine import Started
+from pipeline_service.plan import Plan
+from pipeline_service.run import Run, RunStatus
+from tests.replay.recorded import replay
+from tests.unit.pipeline_service.conftest import Lab
+from tests.unit.pipeline_service.plans import plan, query_step, statement
+from tests.waiting import until
+
+PATIENCE_SECONDS = 60.0
+
+pytestmark = pytest.mark.usefixtures("patience")
+
+
+@asynccontextmanager
+async def with_gate(lab: Lab) -> AsyncIterator[None]:
+    """A worker, and a gate that has had a run: the next gets its slot at once."""
+    async with lab.worker():
+        await lab.run(plan(lab.tenant_id, note="first"))
+        lab.warehouse.effects.clear()
+        yield
+
+
+def jobs(lab: Lab) -> list[str]:
+    """The jobs that wrote the row of a run, in order."""
+    return [effect for effect in lab.warehouse.effects if effect.split("_")[0] in ("begin", "end")]
+
+
+async def activities(lab: Lab, started: Started) -> list[str]:
+    """What the run had done, in order. Its history replays."""
+    execution = await lab.execution(started.pipeline_logging_id)
+    history = await lab.client.get_workflow_handle(execution.workflow_id).fetch_history()
+    await replay(history)
+    scheduled = [event.activity_task_scheduled_event_attributes for event in history.events]
+    return [attributes.activity_type.name for attributes in scheduled if attributes.activity_type.name]
+
+
+def recorded(lab: Lab, run: Run) -> list[str]:
+    """The statuses of the run's rows."""
+    rows = lab.warehouse.records("pipeline_runs")
+    return [row["status"] for row in rows if row["pipeline_logging_id"] == run.pipeline_logging_id]
+
+
+async def test_a_run_that_need_not_wait_begins_its_record_without_an_activity_more(lab: Lab) -> None:
+    async with with_gate(lab):
+        started = await lab.start(plan(lab.tenant_id))
+        run = await lab.end_of(started)
+    assert await activities(lab, started) == ["run_step", "close_run"]
+    assert jobs(lab) == ["begin_1", "end_1"]
+    assert recorded(lab, run) == ["COMPLETE"]
+
+
+async def test_the_row_is_there_while_the_first_step_is_under_way(lab: Lab) -> None:
+    lab.warehouse.held["load_stage_1"].set()
+    async with with_gate(lab):
+        lab.warehouse.held["load_stage_1"].clear()
+        started = await lab.start(plan(lab.tenant_id))
+        await until(lambda: jobs(lab) == ["begin_1"], PATIENCE_SECONDS)
+        lab.warehouse.held["load_stage_1"].set()
+        await lab.end_of(started)
+
+
+@pytest.mark.parametrize("kind", ["a condition", "two roots, of which the first has a condition"])
+async def test_a_run_whose_first_activity_is_another_begins_its_record_by_itself(lab: Lab, kind: str) -> None:
+    lab.warehouse.selects["condition"] = [{"yes": True}]
+    lab.warehouse.selects["select other"] = []
+    steps = [replace(query_step(lab.tenant_id), when=statement("condition"))]
+    if kind != "a condition":
+        steps.append(query_step(lab.tenant_id, "other"))
+    async with with_gate(lab):
+        started = await lab.start(plan(lab.tenant_id, *steps))
+        run = await lab.end_of(started)
+    assert (await activities(lab, started)).count("begin_run") == 1
+    assert jobs(lab) == ["begin_1", "end_1"]
+    assert recorded(lab, run) == [run.state.status]
+
+
+async def test_a_begin_that_is_refused_does_not_fail_the_step(lab: Lab) -> None:
+    async with with_gate(lab):
+        lab.warehouse.failures["begin_1"] = Terminal("refused")
+        started = await lab.start(plan(lab.tenant_id))
+        await until(lambda: "load_log1_1" in lab.warehouse.effects, PATIENCE_SECONDS)
+        lab.warehouse.failures.clear()
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.COMPLETE
+    assert run.state.steps[0].attempts == 1
+    assert "begin_run" in await activities(lab, started), "which has all the patience that there is"
+    assert recorded(lab, run) == ["COMPLETE"]
+
+
+async def test_the_end_is_recorded_after_a_begin_that_takes_longer_than_the_step_waits(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(begin_record, "PATIENCE_SECONDS", 0.1)
+    async with with_gate(lab):
+        lab.warehouse.held["begin_1"].clear()
+        started = await lab.start(plan(lab.tenant_id))
+        await until(lambda: "load_log1_1" in lab.warehouse.effects, PATIENCE_SECONDS)
+        assert not jobs(lab)
+        lab.warehouse.held["begin_1"].set()
+        run = await lab.end_of(started)
+    assert jobs(lab) == ["begin_1", "end_1"]
+    assert recorded(lab, run) == ["COMPLETE"]
+
+
+async def test_a_step_that_is_taken_over_by_another_worker_begins_the_record_no_second_time(lab: Lab) -> None:
+    async with with_gate(lab):
+        lab.warehouse.held["load_stage_1"].clear()
+        started = await lab.start(plan(lab.tenant_id))
+        await until(lambda: jobs(lab) == ["begin_1"], PATIENCE_SECONDS)
+        await lab.warehouse.began["load_stage_1"].wait()
+    lab.warehouse.held["load_stage_1"].set()
+    async with lab.worker():
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.COMPLETE
+    assert jobs(lab) == ["begin_1", "end_1"]
+    assert recorded(lab, run) == ["COMPLETE"]
+
+
+@pytest.mark.parametrize("is_held", [False, True], ids=["begun", "begin under way"])
+async def test_a_run_that_is_cancelled_in_its_first_step_leaves_both(lab: Lab, is_held: bool) -> None:
+    async with with_gate(lab):
+        lab.warehouse.began.clear()
+        lab.warehouse.held["load_stage_1"].clear()
+        if is_held:
+            lab.warehouse.held["begin_1"].clear()
+        started = await lab.start(plan(lab.tenant_id))
+        await lab.warehouse.began["load_stage_1"].wait()
+        await lab.warehouse.began["begin_1"].wait()
+        await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
+        if is_held:
+            await until(lambda: "load_stage_1" in lab.warehouse.cancelled, PATIENCE_SECONDS)
+            lab.warehouse.held["begin_1"].set()
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.CANCELLED
+    assert jobs(lab) == ["begin_1", "end_1"]
+    assert recorded(lab, run) == ["CANCELLED"]
+
+
+def _failing(lab: Lab) -> Plan:
+    return plan(lab.tenant_id, query_step(lab.tenant_id, "unknown"))
+
+
+async def test_a_first_step_that_fails_has_begun_the_record_all_the_same(lab: Lab) -> None:
+    async with with_gate(lab):
+        started = await lab.start(_failing(lab))
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.FAILED
+    assert await activities(lab, started) == ["run_step", "close_run"]
+    assert jobs(lab) == ["begin_1", "end_1"]
