@@ -107,9 +107,13 @@ class TenantGate:
         self._has_news = True
 
     @workflow.update(name=ASK_UPDATE)
-    def answer(self, asking: SlotRequest) -> bool:
+    async def answer(self, asking: SlotRequest) -> bool:
         """Who starts a run wants a slot for it. True where it has one now: who asked then tells the run, which otherwise this gate does."""
         answers = workflow.patched(_ANSWERS)
+        if not self._is_open:
+            await workflow.wait_condition(lambda: self._is_open)
+        if self._slots.has_granted(asking.engine_run_id):
+            return answers
         self.ask(asking)
         return answers and self._gives_at_once(asking.engine_run_id)
 
