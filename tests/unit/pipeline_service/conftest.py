@@ -196,6 +196,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
         (temporal_engine, "ANSWER_IS_DUE"),
         (temporal_gates, "ANSWER_TIMEOUT"),
         (run_slot, "SPOKEN_FOR_PAUSE"),
+        (gate, "KNOWN_FOR"),
     ):
         monkeypatch.setattr(module, name, timedelta(seconds=30))
 

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -10,7 +11,7 @@ from temporalio.client import WorkflowHistory
 
 from common.clock import SystemClock
 from common.errors import TenantSuspended
-from pipeline_service import temporal_gates
+from pipeline_service import temporal_engine, temporal_gates
 from pipeline_service.engine import Started
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import GateSignal, SlotRequest
@@ -97,14 +98,23 @@ async def test_a_gate_of_a_release_that_does_not_answer_is_left_a_message(
     assert await granted_by(lab, crowd.started[1]) == [BY_GATE]
 
 
-async def test_a_run_whose_starter_died_before_it_told_of_the_slot_is_told_by_the_gate(lab: Lab, crowd: Crowd) -> None:
-    class Dying(TemporalGates):
-        async def grant(self, asking: SlotRequest) -> bool:
-            return True
+class Dying(TemporalGates):
+    """Gates of a starter that dies before it tells a run of its slot."""
 
+    async def grant(self, asking: SlotRequest) -> bool:
+        """Tell nobody."""
+        return True
+
+
+async def start_and_die(lab: Lab) -> Started:
+    """Start a run, ask for its slot, and do no more."""
     door = GateDoor(Dying(lab.client, task_queue=lab.task_queue), lab.limits)
     wanted = plan(lab.tenant_id)
-    started = await TemporalEngine(lab.client, task_queue=lab.task_queue, door=door).start(wanted.workflow_id, wanted)
+    return await TemporalEngine(lab.client, task_queue=lab.task_queue, door=door).start(wanted.workflow_id, wanted)
+
+
+async def test_a_run_whose_starter_died_before_it_told_of_the_slot_is_told_by_the_gate(lab: Lab, crowd: Crowd) -> None:
+    started = await start_and_die(lab)
     async with asyncio.timeout(PATIENCE_SECONDS):
         run = await lab.end_of(started)
     assert run.state.status is RunStatus.COMPLETE
@@ -112,6 +122,22 @@ async def test_a_run_whose_starter_died_before_it_told_of_the_slot_is_told_by_th
     await crowd.start(3)
     crowd.let_go(1, 2, 3)
     await crowd.end_of(1, 2, 3)
+
+
+async def test_a_run_that_is_cancelled_before_its_first_task_is_recorded_and_holds_no_slot(
+    lab: Lab, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patient:
+        patient.setattr(temporal_engine, "ANSWER_IS_DUE", timedelta(minutes=5))
+        started = await start_and_die(lab)
+    await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.CANCELLED
+    rows = lab.warehouse.records("pipeline_runs")
+    assert [row["status"] for row in rows if row["pipeline_logging_id"] == run.pipeline_logging_id] == ["CANCELLED"]
+    await crowd.start(3)
+    await crowd.began(1, 2, 3)
 
 
 async def test_a_run_that_ends_before_it_is_told_of_its_slot_gives_it_back(lab: Lab, crowd: Crowd) -> None:
