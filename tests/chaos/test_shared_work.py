@@ -1,9 +1,9 @@
 """Two replicas share the runs of many tenants: all finish, no limit is broken at any moment, and nobody starves anybody.
 
-A tenant's fair share of the first results: while it waits for its first one, no other tenant gets more than twice what it may have active
-at once. One round of them may be queued before the tenant asks, and another one while it is let in. That holds whatever order the engine
-deals work out in, as long as each tenant's gate lets no more in; without gates another could get all of its results first. Steps are of
-equal length, so that results measure time.
+A tenant's fair share: while it waits for its first result, the others get on average no more than twice what each may have active at once.
+One round of theirs may be queued before the tenant asks, and another one while it is let in. None gets more than a third round: its steps
+that execute beside the tenant's own may end before that one does. Without gates the others could get all of their results first. Steps are
+of equal length, so that results measure time.
 """
 
 import asyncio
@@ -52,9 +52,10 @@ async def test_two_replicas_share_the_runs_of_many_tenants_fairly_and_within_eve
         assert Counter((row["pipeline_logging_id"], row["status"]) for row in rows).most_common(1)[0][1] == 1
         accepted = min(time(row, "create_time") for row in active[number])
         first = min(time(row, "end_time") for row in rows)
-        for other in results[:number] + results[number + 1 :]:
-            meanwhile = sum(accepted < time(row, "end_time") <= first for row in other)
-            assert meanwhile <= 2 * LIMIT, f"tenant {number} waited for its first result while another got {meanwhile}"
+        others = results[:number] + results[number + 1 :]
+        meanwhile = [sum(accepted < time(row, "end_time") <= first for row in other) for other in others]
+        assert max(meanwhile) <= 3 * LIMIT, f"before the first result of tenant {number} the others had {meanwhile}"
+        assert sum(meanwhile) <= 2 * LIMIT * len(others), f"before that of tenant {number} the others had {meanwhile}"
 
 
 async def all_runs(tenant: Tenant, slots: asyncio.Semaphore, *replicas: Replica) -> list[run_pb2.Run]:
