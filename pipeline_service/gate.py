@@ -51,6 +51,9 @@ REMEMBERED = 100
 _ANSWERS = "answers"
 """Since then a gate answers those who start runs, knows who has left, and tells a run again that asks although it was given a slot."""
 
+_LETS_IN = "lets-in"
+"""Since then a gate lets a run in for which there is a slot, however long ago its last look was: it was no run that waits."""
+
 
 @workflow.defn(name=GATE_WORKFLOW)
 class TenantGate:
@@ -218,7 +221,9 @@ class TenantGate:
     def _has_to_look(self) -> bool:
         now = workflow.now()
         age = now - self._looked_at
-        if age >= LIMITS_KNOWN_FOR or (self._somebody_waits and age >= self._pause):
+        if age >= LIMITS_KNOWN_FOR:
+            return True
+        if self._somebody_waits and age >= self._pause and (self._waits_in_vain() or not workflow.patched(_LETS_IN)):
             return True
         return age >= KNOWN_FOR and any(now - asking.create_time >= KNOWN_FOR for asking in self._slots.next())
 
@@ -251,6 +256,11 @@ class TenantGate:
     @property
     def _somebody_waits(self) -> bool:
         return bool(self._slots.waiting) or self._day.waits
+
+    def _waits_in_vain(self) -> bool:
+        """Whether somebody waits who gets nothing now."""
+        slots = self._slots
+        return self._day.waits or not self._may_start or len(slots.waiting) > len(slots.next())
 
     def _queue(self) -> WaitingRuns:
         waiting = self._slots.waiting

@@ -31,8 +31,8 @@ class Gates(Protocol):
         there is no gate, none that answers, or none in time."""
         ...
 
-    async def grant(self, asking: SlotRequest) -> bool:
-        """Tell a run that has begun a moment ago that it was given a slot: False where it has ended."""
+    async def let_begin(self, asking: SlotRequest) -> bool:
+        """Let a run that was started a moment ago begin, which so hears whether it `holds` a slot: False where it has ended."""
         ...
 
     async def open(self, state: GateState, knock: GateSignal) -> None:

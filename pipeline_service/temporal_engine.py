@@ -57,8 +57,8 @@ _ENDED_BY_HAND = (
 
 
 ANSWER_IS_DUE = timedelta(milliseconds=250)
-"""How long a run's first task waits for the answer of its tenant's gate, which then is part of it. It waits no longer for a cancellation,
-nor for a slot that is given at once."""
+"""How long a run's first task waits for word from its starter, who passes on what its tenant's gate answers. The engine's timers make that
+up to a second. It waits no longer once there is word, or a cancellation."""
 
 
 class TemporalEngine:

@@ -80,7 +80,7 @@ class TemporalGates:
                 return await decode(self._client, answer.outcome.success.payloads[0], bool)
         return None
 
-    async def grant(self, asking: SlotRequest) -> bool:
+    async def let_begin(self, asking: SlotRequest) -> bool:
         """See Gates. As if to start the run, which is not possible once it was: only such a signal ends the delay of its first task. The
         engine takes it for whichever run of this workflow id is active, which then knows from the signal whether it is meant."""
         with suppress(WorkflowAlreadyStartedError):
@@ -93,7 +93,7 @@ class TemporalGates:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     execution_timeout=_NEVER_BEGUN,
                     start_signal=GRANTED_SIGNAL,
-                    start_signal_args=[asking.engine_run_id],
+                    start_signal_args=[asking.engine_run_id if asking.holds else ""],
                     rpc_timeout=CALL_TIMEOUT,
                 )
             return True

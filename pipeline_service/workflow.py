@@ -77,7 +77,8 @@ class RunWorkflow:
 
     @workflow.signal(name=GRANTED_SIGNAL)
     def hear_of_grant(self, engine_run_id: str) -> None:
-        """Who started a run of this workflow, this one or one before it, has heard from the gate that it has a slot."""
+        """Who started a run of this workflow, this one or one before it, has heard from the gate that it has a slot; or, where no run is
+        named, that it has none yet."""
         if engine_run_id == workflow.info().run_id:
             self._run_slot.grant()
 

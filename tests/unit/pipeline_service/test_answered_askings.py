@@ -11,7 +11,7 @@ from temporalio.client import WorkflowHistory
 
 from common.clock import SystemClock
 from common.errors import TenantSuspended
-from pipeline_service import temporal_engine, temporal_gates
+from pipeline_service import gate, temporal_engine, temporal_gates
 from pipeline_service.engine import Started
 from pipeline_service.gate_door import GateDoor
 from pipeline_service.gate_messages import GateSignal, SlotRequest
@@ -25,6 +25,8 @@ from tests.unit.pipeline_service.crowd import PATIENCE_SECONDS, Crowd
 from tests.unit.pipeline_service.plans import plan
 
 BY_STARTER, BY_GATE = "granted", "grant"
+_NO_RUN = b'""'
+"""What a starter says who has heard of no slot."""
 
 
 @pytest.fixture
@@ -50,8 +52,19 @@ async def history_of(lab: Lab, started: Started) -> WorkflowHistory:
 async def granted_by(lab: Lab, started: Started) -> list[str]:
     """The signals by which the run has heard of its slot, in order."""
     events = (await history_of(lab, started)).events
-    names = [event.workflow_execution_signaled_event_attributes.signal_name for event in events]
-    return [name for name in names if name in (BY_STARTER, BY_GATE)]
+    signals = [event.workflow_execution_signaled_event_attributes for event in events]
+    named = [signal.signal_name for signal in signals if [p.data for p in signal.input.payloads] != [_NO_RUN]]
+    return [name for name in named if name in (BY_STARTER, BY_GATE)]
+
+
+async def has_begun(lab: Lab, started: Started) -> None:
+    """Return once the run's first task is done."""
+    execution = await lab.execution(started.pipeline_logging_id)
+    handle = lab.client.get_workflow_handle(execution.workflow_id, run_id=execution.engine_run_id)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for event in handle.fetch_history_events(wait_new_event=True):
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                return
 
 
 def request(lab: Lab, workflow_id: str, engine_run_id: str) -> SlotRequest:
@@ -74,8 +87,35 @@ async def test_a_run_that_gets_its_slot_at_once_finds_it_in_its_first_task(lab: 
     assert kinds.count(EventType.EVENT_TYPE_MARKER_RECORDED) == 1, "of all changes of the workflow together"
     assert EventType.EVENT_TYPE_TIMER_STARTED not in kinds
     assert await granted_by(lab, crowd.started[1]) == [BY_STARTER]
-    gate = await lab.client.get_workflow_handle(gate_id(lab.tenant_id)).fetch_history()
-    await replay(gate)
+    await replay(await lab.client.get_workflow_handle(gate_id(lab.tenant_id)).fetch_history())
+
+
+@pytest.mark.usefixtures("patience")
+async def test_a_run_that_has_to_wait_begins_all_the_same(
+    lab: Lab, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporal_engine, "ANSWER_IS_DUE", timedelta(minutes=5))
+    await crowd.start(4)
+    await crowd.began(1, 2, 3)
+    await has_begun(lab, crowd.started[4])
+    crowd.let_go(*range(5))
+    await crowd.end_of(1, 2, 3, 4)
+
+
+@pytest.mark.usefixtures("patience")
+async def test_a_gate_that_has_looked_long_ago_lets_a_run_in_without_a_look(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "FIRST_PAUSE", timedelta(0))
+    async with lab.worker():
+        crowd = Crowd(lab)
+        for number in range(2):
+            await crowd.start(1)
+            crowd.let_go(number)
+            await crowd.end_of(number)
+        assert await granted_by(lab, crowd.started[1]) == [BY_STARTER]
+        history = await lab.client.get_workflow_handle(gate_id(lab.tenant_id)).fetch_history()
+        assert EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED not in [event.event_type for event in history.events]
 
 
 async def test_a_run_that_has_to_wait_hears_of_its_slot_from_the_gate(lab: Lab, crowd: Crowd) -> None:
@@ -101,7 +141,7 @@ async def test_a_gate_of_a_release_that_does_not_answer_is_left_a_message(
 class Dying(TemporalGates):
     """Gates of a starter that dies before it tells a run of its slot."""
 
-    async def grant(self, asking: SlotRequest) -> bool:
+    async def let_begin(self, asking: SlotRequest) -> bool:
         """Tell nobody."""
         return True
 
@@ -172,17 +212,17 @@ async def test_an_asking_that_is_overtaken_by_its_runs_leaving_takes_no_slot_als
     await crowd.began(1, 2, 3)
     await crowd.start(2)
     await crowd.stand_at({4: 1, 5: 2})
-    gate = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
+    gate_handle = lab.client.get_workflow_handle(gate_id(lab.tenant_id))
     left = await crowd.engine_run(1)
     stale = request(lab, left.workflow_id, left.engine_run_id)
-    await gate.signal(LEAVE_SIGNAL, stale)
+    await gate_handle.signal(LEAVE_SIGNAL, stale)
     await crowd.began(4)
-    first = (await gate.describe()).run_id
+    first = (await gate_handle.describe()).run_id
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await gate.describe()).run_id == first:
-            await asyncio.gather(*(gate.signal(LEAVE_SIGNAL, stale) for _ in range(short_histories // 10)))
+        while (await gate_handle.describe()).run_id == first:
+            await asyncio.gather(*(gate_handle.signal(LEAVE_SIGNAL, stale) for _ in range(short_histories // 10)))
     assert await lab.gates.ask(GateSignal(lab.tenant_id, ASK_SIGNAL, stale)) is False
-    await gate.signal(ASK_SIGNAL, stale)
+    await gate_handle.signal(ASK_SIGNAL, stale)
     await crowd.stand_at({5: 1})
     crowd.let_go(2)
     await crowd.began(5)
