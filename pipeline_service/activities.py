@@ -4,8 +4,8 @@ Without their causes: the engine keeps the text of every cause in its history, a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -153,21 +153,25 @@ class Activities:
     @activity.defn
     async def end_run(self, run: Run) -> None:
         """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
-        async with retried(may_pass):
+        async with retried(may_pass), self._dropping_stages(run):
             await self._records.end_run(run, attempt=activity.info().attempt)
-        await self._drop_stages(run)
 
     @activity.defn
     async def close_run(self, run: Run, asking: SlotRequest) -> None:
         """The same, and give the run's slot back once its end is recorded."""
-        async with retried(may_pass):
+        async with retried(may_pass), self._dropping_stages(run):
             await self._records.end_run(run, attempt=activity.info().attempt)
-            dropping = asyncio.create_task(self._drop_stages(run))
-            try:
-                await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
-                await dropping
-            finally:
-                dropping.cancel()
+            await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
+
+    @asynccontextmanager
+    async def _dropping_stages(self, run: Run) -> AsyncIterator[None]:
+        """Drop them meanwhile: none of the run's steps goes on."""
+        dropping = asyncio.create_task(self._drop_stages(run))
+        try:
+            yield
+            await dropping
+        finally:
+            dropping.cancel()
 
     async def _drop_stages(self, run: Run) -> None:
         stages = [
