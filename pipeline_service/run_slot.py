@@ -42,6 +42,7 @@ class RunSlot:
         )
         self._has_asked = False
         self._has_left = False
+        self._is_asked_for = False
         self._is_known = False
         self._is_given_at_once = False
         self._one_at_a_time = asyncio.Lock()
@@ -49,6 +50,12 @@ class RunSlot:
     def grant(self) -> None:
         """The gate has given the run a slot."""
         self._asking = replace(self._asking, holds=True)
+
+    def hear_of_asking(self, *, is_given: bool) -> None:
+        """Who started the run has asked the gate for a slot, which it has, or waits for."""
+        self._is_asked_for = True
+        if is_given:
+            self.grant()
 
     @property
     def asking(self) -> SlotRequest:
@@ -69,8 +76,10 @@ class RunSlot:
         """Return once the run holds a slot; `is_spoken_for` says that somebody else should have asked for it. Raises CancelledError."""
         self._has_asked = True
         if is_spoken_for:
-            await self._hear(SPOKEN_FOR_PAUSE)
+            await self._hear(SPOKEN_FOR_PAUSE, or_of_asking=True)
             self._is_known, self._is_given_at_once = True, self._asking.holds
+            if self._is_asked_for:
+                await self._hear(FIRST_PAUSE)
         pause = FIRST_PAUSE
         while not self._asking.holds:
             await asyncio.shield(asyncio.create_task(self._tell(ASK_SIGNAL)))
@@ -95,10 +104,12 @@ class RunSlot:
         """Tell the gate what the run bills."""
         await self._tell(ACCOUNT_SIGNAL, account)
 
-    async def _hear(self, pause: timedelta) -> None:
-        """Wait for the slot as long as that."""
+    async def _hear(self, pause: timedelta, *, or_of_asking: bool = False) -> None:
+        """Wait for the slot as long as that, or for word that it was asked for."""
         with suppress(asyncio.TimeoutError):
-            await workflow.wait_condition(lambda: self._asking.holds, timeout=pause)
+            await workflow.wait_condition(
+                lambda: self._asking.holds or (or_of_asking and self._is_asked_for), timeout=pause
+            )
 
     async def _tell(self, signal: str, account: UsageReport | None = None) -> None:
         """Tell the gate, which is there afterwards. One message after the other, and never broken off: a signal under way cannot be."""

@@ -93,7 +93,7 @@ class TemporalGates:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     execution_timeout=_NEVER_BEGUN,
                     start_signal=GRANTED_SIGNAL,
-                    start_signal_args=[asking.engine_run_id if asking.holds else ""],
+                    start_signal_args=[asking.engine_run_id, asking.holds],
                     rpc_timeout=CALL_TIMEOUT,
                 )
             return True

@@ -76,11 +76,10 @@ class RunWorkflow:
         self._run_slot.grant()
 
     @workflow.signal(name=GRANTED_SIGNAL)
-    def hear_of_grant(self, engine_run_id: str) -> None:
-        """Who started a run of this workflow, this one or one before it, has heard from the gate that it has a slot; or, where no run is
-        named, that it has none yet."""
+    def hear_of_asking(self, engine_run_id: str, is_given: bool = True) -> None:
+        """Who started a run of this workflow, this one or one before it, has asked the gate for a slot: the run has it, or waits for it."""
         if engine_run_id == workflow.info().run_id:
-            self._run_slot.grant()
+            self._run_slot.hear_of_asking(is_given=is_given)
 
     @workflow.signal(name=REPORT_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def report(self) -> None:

@@ -25,8 +25,8 @@ from tests.unit.pipeline_service.crowd import PATIENCE_SECONDS, Crowd
 from tests.unit.pipeline_service.plans import plan
 
 BY_STARTER, BY_GATE = "granted", "grant"
-_NO_RUN = b'""'
-"""What a starter says who has heard of no slot."""
+_WAITS = b"false"
+"""What a starter says, after the run's id, who was given no slot for it."""
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ async def granted_by(lab: Lab, started: Started) -> list[str]:
     """The signals by which the run has heard of its slot, in order."""
     events = (await history_of(lab, started)).events
     signals = [event.workflow_execution_signaled_event_attributes for event in events]
-    named = [signal.signal_name for signal in signals if [p.data for p in signal.input.payloads] != [_NO_RUN]]
+    named = [
+        signal.signal_name for signal in signals if _WAITS not in [payload.data for payload in signal.input.payloads]
+    ]
     return [name for name in named if name in (BY_STARTER, BY_GATE)]
 
 
