@@ -89,9 +89,8 @@ class _NamedLogger(structlog.WriteLogger):
 
 def _renderer(output: Literal["json", "console"], *, colors: bool) -> Processor:
     if output == "json":
-        encode = json.JSONEncoder(
-            ensure_ascii=False
-        ).encode  # one for all lines; `redact` leaves nothing that it cannot render
+        # One for all lines; `redact` leaves nothing that it cannot render.
+        encode = json.JSONEncoder(ensure_ascii=False).encode
         return lambda _logger, _method, event: encode(event)
     return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
 
@@ -122,7 +121,7 @@ def _is_sensitive(name: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _name(name: str) -> str:
-    """A field's name: of most events the same few."""
+    """A field's name, masked. Kept, since events share few."""
     return _text(name)
 
 

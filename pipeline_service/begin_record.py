@@ -16,7 +16,7 @@ attaches to the job of this one."""
 
 
 class BeginRecord:
-    """Written as long as the block lasts: an attempt at the step may fail, or die, before or after that."""
+    """Writes while the block lasts, and gives up with it: the attempt at the step may end first."""
 
     def __init__(self, records: Records, run: Run | None) -> None:
         """Without a `run` there is nothing to write."""

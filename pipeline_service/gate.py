@@ -50,9 +50,11 @@ REMEMBERED = 100
 """Runs that left last, whose asking is known to be stale where that comes later."""
 _ANSWERS = "answers"
 """Since then a gate answers those who start runs, knows who has left, and tells a run again that asks although it was given a slot."""
-
 _LETS_IN = "lets-in"
-"""Since then a gate lets a run in for which there is a slot, however long ago its last look was: it was no run that waits."""
+"""Since then a gate lets a run in for which there is a slot, however long ago its last look was: before, it looked first, as for one that
+waits in vain."""
+_RECALLS = "recall"
+"""Since then a gate that no other has left anything of a day takes its use from the records."""
 
 
 @workflow.defn(name=GATE_WORKFLOW)
@@ -110,7 +112,7 @@ class TenantGate:
         self._has_news = True
 
     @workflow.update(name=ASK_UPDATE)
-    async def answer(self, asking: SlotRequest) -> bool:
+    async def ask_and_answer(self, asking: SlotRequest) -> bool:
         """Who starts a run wants a slot for it. True where it has one now: who asked then tells the run, which otherwise this gate does."""
         answers = workflow.patched(_ANSWERS)
         if not self._is_open:
@@ -135,7 +137,7 @@ class TenantGate:
 
     def _gives_at_once(self, engine_run_id: str) -> bool:
         """Give a run that waits a slot where it would get one without a look, and others no later for it."""
-        if not self._is_open or not self._may_start or self._has_to_look():
+        if not self._may_start or self._has_to_look():
             return False
         for asking in self._slots.next():
             if asking.engine_run_id == engine_run_id:
@@ -164,7 +166,7 @@ class TenantGate:
     async def _recalls(self) -> bool:
         """Where no gate has left anything of a day, take its use from the records, and show it, so that no later gate has to. Says whether
         there was any: then the engine has forgotten a gate, and its runs have to be asked what they hold."""
-        if self._day_shown is not None or self._day.limit is None or not workflow.patched("recall"):
+        if self._day_shown is not None or self._day.limit is None or not workflow.patched(_RECALLS):
             return False
         used = await workflow.execute_activity_method(
             GateActivities.recall_day,
@@ -202,9 +204,9 @@ class TenantGate:
         if self._day.is_in_use and (use := self._day.use()) != self._day_shown:
             self._day_shown = use
             workflow.upsert_memo({DAY_MEMO: use})
-        await asyncio.gather(*(self._answer(*answer) for answer in answers))
+        await asyncio.gather(*(self._tell_funding(*answer) for answer in answers))
 
-    async def _answer(self, run: RunUse, funding: Funding) -> None:
+    async def _tell_funding(self, run: RunUse, funding: Funding) -> None:
         """Tell a run what was decided. One that has ended is found out like any other holder."""
         with suppress(FailureError):
             handle = workflow.get_external_workflow_handle(run.workflow_id, run_id=run.engine_run_id)

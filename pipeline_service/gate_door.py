@@ -8,7 +8,7 @@ from pipeline_service.temporal_names import LEAVE_SIGNAL
 
 
 class GateDoor:
-    """Tells gates, and opens them."""
+    """Asks gates for slots, tells them, and opens them."""
 
     def __init__(self, gates: Gates, limits: Limits) -> None:
         """`limits` are what a new gate begins with."""

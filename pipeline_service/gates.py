@@ -16,7 +16,7 @@ class LastGate:
 
 
 class Gates(Protocol):
-    """Opens gates, and tells what becomes of runs. Every method raises Unavailable when the engine is away."""
+    """Asks, tells and opens gates, lets runs begin, and says how they end. Every method raises Unavailable when the engine is away."""
 
     async def last(self, tenant_id: str) -> LastGate:
         """What the tenant's last gate shows, whether or not it is still there."""

@@ -43,8 +43,7 @@ class RunSlot:
         self._has_asked = False
         self._has_left = False
         self._is_asked_for = False
-        self._is_known = False
-        self._is_given_at_once = False
+        self._is_given_at_once: bool | None = None
         self._one_at_a_time = asyncio.Lock()
 
     def grant(self) -> None:
@@ -63,13 +62,8 @@ class RunSlot:
         return self._asking
 
     @property
-    def is_known(self) -> bool:
-        """Whether it is known if the run has to wait."""
-        return self._is_known
-
-    @property
-    def is_given_at_once(self) -> bool:
-        """Whether the run was given its slot before it was taken for one that waits."""
+    def is_given_at_once(self) -> bool | None:
+        """Whether the run was given its slot before it was taken for one that waits; None until that is known."""
         return self._is_given_at_once
 
     async def enter(self, *, is_spoken_for: bool) -> None:
@@ -77,7 +71,7 @@ class RunSlot:
         self._has_asked = True
         if is_spoken_for:
             await self._hear(SPOKEN_FOR_PAUSE, or_of_asking=True)
-            self._is_known, self._is_given_at_once = True, self._asking.holds
+            self._is_given_at_once = self._asking.holds
             if self._is_asked_for:
                 await self._hear(FIRST_PAUSE)
         pause = FIRST_PAUSE

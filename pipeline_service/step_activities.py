@@ -48,7 +48,7 @@ class StepActivities:
         return (await self._attempted(Activities.find_newest_row, step)).time
 
     async def run_step(self, step: PlanStep, begins: Run | None = None) -> StepResult:
-        """Execute the step, and record beside it that the run, which then has no budget, `begins`."""
+        """Execute the step. `begins` is the run whose begin to record beside it; such a run has no budget."""
         if self._has_budget():
             return await self._funded(Activities.run_step, step)
         return await self._attempted(Activities.run_step, step, begins=begins)

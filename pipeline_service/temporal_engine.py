@@ -54,9 +54,7 @@ _ENDED_BY_HAND = (
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED,
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED,
 )
-
-
-ANSWER_IS_DUE = timedelta(milliseconds=250)
+START_DELAY = timedelta(milliseconds=250)
 """How long a run's first task waits for word from its starter, who passes on what its tenant's gate answers. The engine's timers make that
 up to a second. It waits no longer once there is word, or a cancellation."""
 
@@ -88,7 +86,7 @@ class TemporalEngine:
             priority=raw_turn_of(plan.header.tenant_id),
         )
         if self._door is not None and isinstance(plan, Plan):
-            request.workflow_start_delay.FromTimedelta(ANSWER_IS_DUE)
+            request.workflow_start_delay.FromTimedelta(START_DELAY)
         for name, header in header_of_current_span().items():
             request.header.fields[name].CopyFrom(header)
         request.input.payloads.append(await encode(self._client, plan))

@@ -1,4 +1,4 @@
-"""Gates on Temporal: opening one, and what one asks about its tenant's runs."""
+"""Gates on Temporal: asking, telling and opening one, and what one asks about its tenant's runs."""
 
 import uuid
 from contextlib import suppress
@@ -24,9 +24,9 @@ from pipeline_service.temporal_calls import CALL_TIMEOUT, decode, encode, engine
 from pipeline_service.temporal_fairness import turn_of
 from pipeline_service.temporal_names import (
     ASK_UPDATE,
+    ASKED_SIGNAL,
     DAY_MEMO,
     GATE_WORKFLOW,
-    GRANTED_SIGNAL,
     HEADER_MEMO,
     REPORT_SIGNAL,
     RUN_WORKFLOW,
@@ -92,7 +92,7 @@ class TemporalGates:
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     execution_timeout=_NEVER_BEGUN,
-                    start_signal=GRANTED_SIGNAL,
+                    start_signal=ASKED_SIGNAL,
                     start_signal_args=[asking.engine_run_id, asking.holds],
                     rpc_timeout=CALL_TIMEOUT,
                 )

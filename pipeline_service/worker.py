@@ -23,7 +23,7 @@ _HEARTBEAT_THROTTLE = timedelta(seconds=0.3)
 _STICKY_TIMEOUT = timedelta(seconds=1)
 """How long a run waits for the worker that has it in memory before any other replays it: by default a dead one's runs stand still for
 10 s."""
-_POLLS, _NEW_TO_KNOWN = 10, 0.5
+_WORKFLOW_TASK_POLLS, _NONSTICKY_SHARE = 10, 0.5
 """Of so many requests for tasks of runs half are for those of runs that no worker knows: by default it is one of five, and new runs wait
 until those that have begun are through."""
 _SANDBOX = SandboxedWorkflowRunner(SandboxRestrictions.default.with_passthrough_modules("pipeline_service"))
@@ -75,8 +75,8 @@ async def working(
             backfill_activities.see_closed,
         ],
         max_cached_workflows=cached_runs,
-        max_concurrent_workflow_task_polls=_POLLS,
-        nonsticky_to_sticky_poll_ratio=_NEW_TO_KNOWN,
+        max_concurrent_workflow_task_polls=_WORKFLOW_TASK_POLLS,
+        nonsticky_to_sticky_poll_ratio=_NONSTICKY_SHARE,
         max_concurrent_activities=max_concurrent_steps,
         max_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,
         default_heartbeat_throttle_interval=_HEARTBEAT_THROTTLE,

@@ -23,15 +23,16 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.patches import BEGUN_WITH_STEP, GATE, SPOKEN_FOR, is_patched
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
+    from pipeline_service.run_begin import RunBegin
     from pipeline_service.run_funds import RunFunds, StepOverBudget
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.run_slot import RunSlot
     from pipeline_service.step_activities import StepActivities
     from pipeline_service.step_result import RunRef, StepResult
     from pipeline_service.temporal_names import (
+        ASKED_SIGNAL,
         FUNDING_SIGNAL,
         GRANT_SIGNAL,
-        GRANTED_SIGNAL,
         LISTEN_SIGNAL,
         REPORT_SIGNAL,
         RUN_WORKFLOW,
@@ -56,13 +57,10 @@ class RunWorkflow:
         self._passed_over = frozenset(step.step_id for step in plan.steps if step.on_failure == "continue")
         self._is_too_late = False
         self._is_spoken_for = False
-        self._may_begin_with_step = False
-        self._has_begun: bool | None = None
-        self._first_activity = self._step_of_first_activity(plan)
-        self._is_closing = False
         self._is_showing = False
         self._showing: asyncio.Task[None] | None = None
         self._run_slot = RunSlot(plan)
+        self._begin = RunBegin(plan, self._run_slot, lambda: self._run(self._state))
         self._listeners = Listeners()
         self._funds = RunFunds(plan.budget, self._run_slot.tell_account) if plan.budget else None
         run = RunRef(
@@ -75,9 +73,10 @@ class RunWorkflow:
         """The tenant's gate has given the run a slot."""
         self._run_slot.grant()
 
-    @workflow.signal(name=GRANTED_SIGNAL)
+    @workflow.signal(name=ASKED_SIGNAL)
     def hear_of_asking(self, engine_run_id: str, is_given: bool = True) -> None:
-        """Who started a run of this workflow, this one or one before it, has asked the gate for a slot: the run has it, or waits for it."""
+        """Who started a run of this workflow, this one or one before it, has asked the gate for a slot: the run has it, or waits for it.
+        Kept histories have it without `is_given`."""
         if engine_run_id == workflow.info().run_id:
             self._run_slot.hear_of_asking(is_given=is_given)
 
@@ -102,9 +101,13 @@ class RunWorkflow:
     @workflow.run
     async def run(self, plan: Plan) -> None:
         """Execute the plan."""
-        self._may_begin_with_step = workflow.patched(BEGUN_WITH_STEP)
+        may_be_with_step = workflow.patched(BEGUN_WITH_STEP)
         self._is_spoken_for = is_patched(SPOKEN_FOR)
-        begun = asyncio.create_task(self._begin()) if self._is_spoken_for else self._record_begin()
+        begun = (
+            asyncio.create_task(self._begin.see_to_it(may_be_with_step=may_be_with_step))
+            if self._is_spoken_for
+            else self._begin.record()
+        )
         try:
             if self._is_spoken_for or workflow.patched(GATE):
                 await self._run_slot.enter(is_spoken_for=self._is_spoken_for)
@@ -134,7 +137,7 @@ class RunWorkflow:
         async with self._slots:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
             newest_source_row_time = None
-            begins = self._run(self._state) if self._begins_with(step.step_id) else None
+            begins = self._begin.beside(step.step_id)
             result = StepResult()
             try:
                 if step.when is not None and not await self._activities.condition_is_true(step):
@@ -154,7 +157,7 @@ class RunWorkflow:
                 outcome = {"status": StepStatus.FAILED, "error": exceeded.error}
             finally:
                 if begins is not None:
-                    self._has_begun = result.has_begun_run
+                    self._begin.hear(is_recorded=result.has_begun_run)
         self._set(
             step,
             **outcome,
@@ -178,53 +181,13 @@ class RunWorkflow:
         await self._run_slot.leave(is_spoken_for=has_left)
         await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
 
-    async def _begin(self) -> None:
-        """See that it is recorded that the run has begun: by the activity of its first step or beside it, or once it is known to wait for
-        that."""
-        await workflow.wait_condition(lambda: self._run_slot.is_known or self._is_closing)
-        if self._begins_with(self._first_activity):
-            await workflow.wait_condition(lambda: self._has_begun is not None or self._is_closing)
-            if self._has_begun is False:
-                await self._record_begin()
-        elif not self._is_closing:
-            await self._record_begin()
-
-    def _begins_with(self, step_id: str | None) -> bool:
-        """Whether the run is recorded to begin by this step's activity."""
-        is_first = step_id is not None and step_id == self._first_activity
-        return is_first and self._may_begin_with_step and self._run_slot.is_given_at_once
-
-    def _step_of_first_activity(self, plan: Plan) -> str | None:
-        """The step whose activity is the first that the run schedules, once it has a slot; None where that is another than `run_step`, or
-        one of many attempts within a budget."""
-        for step in plan.steps:
-            if not self._status(step.step_id).is_terminal and all(map(self._lets_dependents_start, step.depends_on)):
-                is_looked_at = step.when is not None or (
-                    step.query is not None and step.query.newest_source_row is not None
-                )
-                return None if is_looked_at or plan.budget else step.step_id
-        return None
-
-    def _lets_dependents_start(self, step_id: str) -> bool:
-        return self._status(step_id).is_terminal and not self._blocks_dependents(step_id)
-
-    def _record_begin(self) -> workflow.ActivityHandle[None]:
-        return workflow.start_activity_method(
-            Activities.begin_run,
-            self._run(self._state),
-            start_to_close_timeout=ATTEMPT,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=UNTIL_RECORDED,
-            cancellation_type=workflow.ActivityCancellationType.ABANDON,
-        )
-
     async def _record(self, begun: Awaitable[None], ended: RunState) -> bool:
         """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory. True
         where the slot is given back with it: a run that has bytes to settle does that by itself, afterwards.
 
         No local activity: until it ended, it would hold back the memo and keep a worker from shutting down.
         """
-        self._is_closing = True
+        self._begin.end()
         with suppress(ActivityError):
             await begun
         run = self._run(ended)

@@ -23,7 +23,7 @@ DONE = CallEnd()
 
 
 def end_by(error: BaseException, context: Context) -> CallEnd:
-    """The end of a call that what it raises ends."""
+    """The end of a call that raised this."""
     if not isinstance(error, Exception):
         return CallEnd(_given_up(context))
     status = status_code(error)

@@ -33,15 +33,15 @@ def interceptors(
     wait more than they work, those of `streams` may last. `under_way` notes every call, and `telemetry` is told of it."""
     limits = CallLimits(settings, clock, watches=watches, streams=streams)
     messages = Messages(max_request_bytes=settings.max_request_bytes, max_response_bytes=settings.max_response_bytes)
-    told = () if telemetry is None else (traced_and_measured(telemetry),)
+    telemetry_layers = () if telemetry is None else (traced_and_measured(telemetry),)
     layers = (
         errors_to_statuses,
-        *told,
+        *telemetry_layers,
         logged,
         under_way.noted,
         limits.admitted,
         authenticated(authenticator, rules, max_waiting=settings.max_calls_awaiting_keys),
         limits.at_work,
     )
-    around_unknown = (errors_to_statuses, *map(of_unknown_methods, told), logged)
+    around_unknown = (errors_to_statuses, *map(of_unknown_methods, telemetry_layers), logged)
     return [AroundCalls(layers, around_unknown=around_unknown, messages=messages)]

@@ -38,21 +38,21 @@ class CallLimits:
         long."""
         if is_open(method):
             return inner
-        places, within = self._places(method), inner if method in self._streams else self._in_time(inner)
+        places = self._places(method)
+        bounded = inner if method in self._streams else self._in_time(inner)
 
         async def handle(call: Call) -> bytes | None:
             if places.full:
                 raise overloaded()
-            return await within(call)
+            return await bounded(call)
 
         return handle
 
     def _in_time(self, inner: Handle) -> Handle:
         async def handle(call: Call) -> bytes | None:
             try:
-                async with asyncio.timeout(
-                    self._max_seconds
-                ) as timeout:  # a caller's earlier deadline is gRPC's to keep
+                # A caller's earlier deadline is gRPC's to keep.
+                async with asyncio.timeout(self._max_seconds) as timeout:
                     return await inner(call)
             except TimeoutError as error:
                 if timeout.expired():

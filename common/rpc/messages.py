@@ -1,7 +1,6 @@
-"""Parses requests and serializes answers within limits of size, inside the interceptors: what gRPC does of it by itself fails beyond their
+"""Parses requests and serializes answers within limits of size, inside all layers: what gRPC does of it by itself fails beyond their
 reach, without details."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +8,9 @@ from common.errors import InvalidInput, MessageTooLarge
 
 
 class Messages:
-    """What becomes of a handler's messages. For a handler that was wrapped before, whose messages are bytes already, that is nothing."""
+    """What becomes of a handler's messages. A handler without a deserializer or serializer takes and gives bytes."""
 
-    def __init__(self, *, max_request_bytes: int = sys.maxsize, max_response_bytes: int = sys.maxsize) -> None:
+    def __init__(self, *, max_request_bytes: int, max_response_bytes: int) -> None:
         self._max_request_bytes = max_request_bytes
         self._max_response_bytes = max_response_bytes
 

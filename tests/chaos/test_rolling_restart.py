@@ -10,7 +10,7 @@ import pytest
 
 from common.rpc.run_service import CLOSING_SECONDS
 from convergence.pipeline.v1 import run_pb2
-from tests.chaos.callers import callers_of
+from tests.chaos.gateway_callers import callers_of
 from tests.chaos.installation import caller, installation
 from tests.chaos.sizes import CALLS_PER_SECOND, FULL
 from tests.gateway.rest import gateway_before

@@ -193,7 +193,7 @@ def short_histories(monkeypatch: pytest.MonkeyPatch) -> int:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have who asks a gate wait for its answer however busy the machine is: a run then hears of its slot in its first task."""
     for module, name in (
-        (temporal_engine, "ANSWER_IS_DUE"),
+        (temporal_engine, "START_DELAY"),
         (temporal_gates, "ANSWER_TIMEOUT"),
         (run_slot, "SPOKEN_FOR_PAUSE"),
         (gate, "KNOWN_FOR"),

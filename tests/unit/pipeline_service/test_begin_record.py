@@ -127,7 +127,9 @@ async def test_a_step_that_is_taken_over_by_another_worker_begins_the_record_no_
 
 
 @pytest.mark.parametrize("is_held", [False, True], ids=["begun", "begin under way"])
-async def test_a_run_that_is_cancelled_in_its_first_step_leaves_both(lab: Lab, is_held: bool) -> None:
+async def test_a_run_that_is_cancelled_in_its_first_step_has_its_begin_and_its_end_recorded_once(
+    lab: Lab, is_held: bool
+) -> None:
     async with with_gate(lab):
         lab.warehouse.began.clear()
         lab.warehouse.held["load_stage_1"].clear()

@@ -108,9 +108,8 @@ async def test_nobody_looks_at_the_queue_for_a_run_that_does_not_wait_any_more(
     async with lab.worker():
         started = await lab.start(plan(lab.tenant_id))
         await lab.warehouse.began["load_publish_1"].wait()
-        monkeypatch.setattr(
-            queue_looks, "LOOK_SECONDS", 3600.0
-        )  # else a slow machine has a look before the first state
+        # Else a slow machine has a look before the first state.
+        monkeypatch.setattr(queue_looks, "LOOK_SECONDS", 3600.0)
         runs = watch(lab, use_case, started.pipeline_logging_id)
         await anext(runs)
         ending = asyncio.create_task(last(runs))

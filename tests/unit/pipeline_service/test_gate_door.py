@@ -96,7 +96,7 @@ async def test_a_run_that_gets_its_slot_at_once_finds_it_in_its_first_task(lab: 
 async def test_a_run_that_has_to_wait_begins_all_the_same(
     lab: Lab, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(temporal_engine, "ANSWER_IS_DUE", timedelta(minutes=5))
+    monkeypatch.setattr(temporal_engine, "START_DELAY", timedelta(minutes=5))
     await crowd.start(4)
     await crowd.began(1, 2, 3)
     await has_begun(lab, crowd.started[4])
@@ -170,7 +170,7 @@ async def test_a_run_that_is_cancelled_before_its_first_task_is_recorded_and_hol
     lab: Lab, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patient:
-        patient.setattr(temporal_engine, "ANSWER_IS_DUE", timedelta(minutes=5))
+        patient.setattr(temporal_engine, "START_DELAY", timedelta(minutes=5))
         started = await start_and_die(lab)
     await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
     async with asyncio.timeout(PATIENCE_SECONDS):

@@ -52,7 +52,7 @@ class Callers:
         )
 
     def _reads(self) -> tuple[Kind, ...]:
-        """Two in three ask how the newest run stands; a third of all come over REST."""
+        """Five in seven ask how the newest run stands; a third of all come over REST."""
         runs, tenant = f"/api/v1/tenants/{self._tenant_id}/runs?page_size=5", f"/api/v1/tenants/{self._tenant_id}"
         get_run, get_run_over_rest = ("GetRun", self._get_run), ("GetRun over REST", self._get_run_over_rest)
         list_templates = ("ListTemplates", self._list_templates)
