@@ -6,7 +6,6 @@ from types import TracebackType
 
 from temporalio import activity
 
-from common.errors import WarehouseError
 from pipeline_service.records import Records
 from pipeline_service.run import Run
 
@@ -42,7 +41,7 @@ class BeginRecord:
         """Whether it is, once that is known or the patience is used up."""
         if self._writing is None:
             return False
-        with suppress(TimeoutError, WarehouseError):
+        with suppress(Exception):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await asyncio.shield(self._writing)
                 return True

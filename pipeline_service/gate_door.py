@@ -16,14 +16,16 @@ class GateDoor:
         self._limits = limits
 
     async def ask(self, knock: GateSignal) -> None:
-        """Ask for a run's slot, and let the run begin, which so hears whether it was given at once: later the gate tells it. A gate that is
-        asked again, because nobody heard its answer or told the run of it, tells the run by itself. Raises Unavailable when the engine is
-        away."""
+        """Ask for a run's slot, and let the run begin, which so hears whether it was given at once: later the gate tells it. A run whose
+        gate has not answered hears nothing: it begins, and asks, by itself. A gate that is asked again, because nobody heard its answer
+        or told the run of it, tells the run by itself. Raises Unavailable when the engine is away."""
         is_given = await self._gates.ask(knock)
         if is_given is None and not await self._gates.tell(knock):
             await self.open(knock)
             is_given = await self._gates.ask(knock)  # by its signal a gate tells only a run that has begun
-        asking = replace(knock.asking, holds=bool(is_given))
+        if is_given is None:
+            return
+        asking = replace(knock.asking, holds=is_given)
         if not await self._gates.let_begin(asking) and asking.holds:
             await self.tell(replace(knock, signal=LEAVE_SIGNAL))
 

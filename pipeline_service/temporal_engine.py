@@ -264,7 +264,8 @@ class TemporalEngine:
 
     async def _describe(self, workflow_id: str, engine_run_id: str = "") -> Execution | None:
         answer = await self._answer(workflow_id, engine_run_id)
-        if answer is None:
+        # Without a state it is no run, but what a word for one has left that the engine has lost.
+        if answer is None or STATE_MEMO not in answer.workflow_execution_info.memo.fields:
             return None
         info = answer.workflow_execution_info
         state = await decode(self._client, info.memo.fields[STATE_MEMO], RunState)

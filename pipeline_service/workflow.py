@@ -55,6 +55,8 @@ class RunWorkflow:
         self._pipeline_logging_id = pipeline_logging_id_for(info.workflow_id, info.run_id)
         self._slots = asyncio.Semaphore(MAX_PARALLEL_STEPS)
         self._passed_over = frozenset(step.step_id for step in plan.steps if step.on_failure == "continue")
+        self._answer: bool | None = None
+        self._heeds_answer = False
         self._is_too_late = False
         self._is_spoken_for = False
         self._is_showing = False
@@ -78,7 +80,8 @@ class RunWorkflow:
         """Who started a run of this workflow, this one or one before it, has asked the gate for a slot: the run has it, or waits for it.
         Kept histories have it without `is_given`."""
         if engine_run_id == workflow.info().run_id:
-            self._run_slot.hear_of_asking(is_given=is_given)
+            self._answer = is_given
+            self._heed_answer()
 
     @workflow.signal(name=REPORT_SIGNAL, unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def report(self) -> None:
@@ -102,6 +105,8 @@ class RunWorkflow:
     async def run(self, plan: Plan) -> None:
         """Execute the plan."""
         may_be_with_step = workflow.patched(BEGUN_WITH_STEP)
+        self._heeds_answer = may_be_with_step
+        self._heed_answer()
         self._is_spoken_for = is_patched(SPOKEN_FOR)
         begun = (
             asyncio.create_task(self._begin.see_to_it(may_be_with_step=may_be_with_step))
@@ -126,6 +131,12 @@ class RunWorkflow:
                 await asyncio.shield(recording)
         recording.result()
         self._show(ended)
+
+    def _heed_answer(self) -> None:
+        """Only in a run that began under this code: one of an earlier release, which a later one's starter has spoken for, has passed it
+        over."""
+        if self._heeds_answer and self._answer is not None:
+            self._run_slot.hear_of_asking(is_given=self._answer)
 
     async def _execute(self, step: PlanStep) -> None:
         if self._status(step.step_id).is_terminal:  # done by the run that this one goes on from

@@ -148,15 +148,36 @@ class Dying(TemporalGates):
         return True
 
 
-async def start_and_die(lab: Lab) -> Started:
-    """Start a run, ask for its slot, and do no more."""
-    door = GateDoor(Dying(lab.client, task_queue=lab.task_queue), lab.limits)
+class Late(TemporalGates):
+    """Gates that answer too late to be heard."""
+
+    async def ask(self, knock: GateSignal) -> bool | None:
+        """Hear nothing."""
+        await super().ask(knock)
+        return None
+
+
+async def start_by(lab: Lab, gates: type[TemporalGates]) -> Started:
+    """Start a run whose slot is asked for at these gates."""
+    door = GateDoor(gates(lab.client, task_queue=lab.task_queue), lab.limits)
     wanted = plan(lab.tenant_id)
     return await TemporalEngine(lab.client, task_queue=lab.task_queue, door=door).start(wanted.workflow_id, wanted)
 
 
+async def test_a_run_whose_gate_answered_too_late_is_told_by_it_and_not_that_it_waits(lab: Lab, crowd: Crowd) -> None:
+    started = await start_by(lab, Late)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await lab.end_of(started)
+    events = (await history_of(lab, started)).events
+    signals = [event.workflow_execution_signaled_event_attributes.signal_name for event in events]
+    assert BY_GATE in signals
+    assert BY_STARTER not in signals
+    await crowd.start(3)
+    await crowd.began(1, 2, 3)
+
+
 async def test_a_run_whose_starter_died_before_it_told_of_the_slot_is_told_by_the_gate(lab: Lab, crowd: Crowd) -> None:
-    started = await start_and_die(lab)
+    started = await start_by(lab, Dying)
     async with asyncio.timeout(PATIENCE_SECONDS):
         run = await lab.end_of(started)
     assert run.state.status is RunStatus.COMPLETE
@@ -171,7 +192,7 @@ async def test_a_run_that_is_cancelled_before_its_first_task_is_recorded_and_hol
 ) -> None:
     with monkeypatch.context() as patient:
         patient.setattr(temporal_engine, "START_DELAY", timedelta(minutes=5))
-        started = await start_and_die(lab)
+        started = await start_by(lab, Dying)
     await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
     async with asyncio.timeout(PATIENCE_SECONDS):
         run = await lab.end_of(started)
