@@ -12,6 +12,7 @@ from pipeline_service.run import Run, RunStatus
 from pipeline_service.temporal_engine import TemporalEngine
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import check, plan, query_step
+from tests.waiting import until
 
 ADMIN = Caller("admin", None)
 
@@ -78,8 +79,7 @@ async def test_a_run_that_was_ended_by_hand_and_superseded_is_cancelled(lab: Lab
     async with lab.worker():
         first = await lab.start(the_plan)
         await lab.warehouse.began["load_stage_1"].wait()
-        while not lab.warehouse.records("pipeline_runs"):
-            await lab.warehouse.began["begin_1"].wait()
+        await until(lambda: lab.warehouse.records("pipeline_runs"), seconds=30)
         await lab.client.get_workflow_handle(lab.workflow_id(the_plan)).terminate()
         lab.warehouse.held["load_stage_1"].set()
         await lab.run(the_plan)
