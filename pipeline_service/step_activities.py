@@ -1,6 +1,7 @@
 """How a step of a run is executed: by activities that the engine tries again or, within a budget, by one for each attempt. Runs inside the
 run's workflow."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.activity_options import HEARTBEAT_TIMEOUT
     from pipeline_service.funded_step import AnyOutcome, FundedStep
     from pipeline_service.heed_cancellation import heed_cancellation
-    from pipeline_service.patches import BUDGET, is_patched
+    from pipeline_service.patches import BEGUN_WITH_STEP, BUDGET, is_patched
     from pipeline_service.plan import PlanStep
     from pipeline_service.run import Run
     from pipeline_service.run_funds import RunFunds
@@ -84,7 +85,7 @@ class StepActivities:
         """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
         given; CancelledError."""
         heed_cancellation()
-        return await workflow.execute_activity_method(
+        attempt = workflow.start_activity_method(
             activity,
             StepTask(self._run, step, number, funds, billed_before, begins),
             start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
@@ -93,3 +94,17 @@ class StepActivities:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=step.step_id,
         )
+        return await (attempt if funds is None else _heard_of(attempt))
+
+
+async def _heard_of(attempt: workflow.ActivityHandle[AnyResult]) -> AnyResult:
+    """What an attempt comes to, also where its run is cancelled in the same task of the workflow: of both the SDK tells the cancellation
+    alone, and what was billed would be lost."""
+    if not workflow.patched(BEGUN_WITH_STEP):
+        return await attempt
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)  # an end that is known is told first
+        attempt.cancel()
+        return await attempt

@@ -165,7 +165,9 @@ async def test_a_gates_history_stays_short_and_no_slot_is_lost_with_it(
         while (await gate.describe()).run_id == first:  # noqa: ASYNC110 - the engine says when it says
             await asyncio.sleep(0.1)
     await crowd.stand_at({3: 1})
-    assert (await gate.describe()).history_length < short_histories
+    async with asyncio.timeout(PATIENCE_SECONDS):  # a burst of signals may be longer, until it is heard
+        while (await gate.describe()).history_length >= short_histories:  # noqa: ASYNC110 - the engine says when it says
+            await asyncio.sleep(0.1)
     assert crowd.begun() == {0, 1, 2}
     crowd.let_go(*range(4))
     await crowd.end_of(*range(4))
