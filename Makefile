@@ -55,7 +55,7 @@ chaos: $(STAMP) ## Kill, cut off and overload, ROUNDS times at moments that SEED
 bench: $(STAMP) ## Print the performance ratios the project is held to
 	$(BIN)/python -m bench
 
-bench-runs: $(STAMP) ## Watch the memory of pipeline_service over 5,000 runs: 10 minutes and more
+bench-runs: $(STAMP) ## Watch the memory of pipeline_service over 5,000 runs: an hour or so
 	$(BIN)/python -m bench.five_thousand_runs
 
 # mypy takes as long as all of these together: it runs beside them, and is heard at the end.

@@ -94,10 +94,10 @@ class StepActivities:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=step.step_id,
         )
-        return await (attempt if funds is None else _heard_of(attempt))
+        return await (attempt if funds is None else outcome_of(attempt))
 
 
-async def _heard_of(attempt: workflow.ActivityHandle[AnyResult]) -> AnyResult:
+async def outcome_of(attempt: workflow.ActivityHandle[AnyResult]) -> AnyResult:
     """What an attempt comes to, also where its run is cancelled in the same task of the workflow: of both the SDK tells the cancellation
     alone, and what was billed would be lost."""
     if not workflow.patched(BEGUN_WITH_STEP):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from common.errors import ObjectExists, ObjectNotFound, Terminal, Transient, WarehouseError
+from common.errors import ObjectExists, ObjectNotFound, Terminal, Transient
 from common.warehouse.columns import Column
 from common.warehouse.estimate import Estimate
 from common.warehouse.warehouse import (
@@ -41,7 +41,7 @@ class FakeWarehouse:
         """What each SELECT of a check yields, by its text."""
         self.effects: list[str] = []
         """Ids of the jobs that had an effect, in order."""
-        self.failures: dict[str, WarehouseError] = {}
+        self.failures: dict[str, Exception] = {}
         """How jobs end, by id, instead of having an effect."""
         self.held: defaultdict[str, asyncio.Event] = defaultdict(_set_event)
         """Jobs end once the event under the part of their id behind the run (`step_stage_1`) is set; it is, unless a test clears it."""

@@ -84,9 +84,10 @@ async def test_a_run_whose_first_activity_is_another_begins_its_record_by_itself
     assert recorded(lab, run) == [run.state.status]
 
 
-async def test_a_begin_that_is_refused_does_not_fail_the_step(lab: Lab) -> None:
+@pytest.mark.parametrize("error", [Terminal("refused"), RuntimeError("unforeseen")], ids=["refused", "unforeseen"])
+async def test_a_begin_that_cannot_be_recorded_does_not_fail_the_step(lab: Lab, error: Exception) -> None:
     async with with_gate(lab):
-        lab.warehouse.failures["begin_1"] = Terminal("refused")
+        lab.warehouse.failures["begin_1"] = error
         started = await lab.start(plan(lab.tenant_id))
         await until(lambda: "load_log1_1" in lab.warehouse.effects, PATIENCE_SECONDS)
         lab.warehouse.failures.clear()
