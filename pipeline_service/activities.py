@@ -4,8 +4,8 @@ Without their causes: the engine keeps the text of every cause in its history, a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,21 +16,22 @@ from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
 from pipeline_service.begin_record import BeginRecord
+from pipeline_service.end_record import EndRecord
 from pipeline_service.failures import as_application_error, attempt_cancelled, more_bytes_wanted
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import GateSignal, SlotRequest
+from pipeline_service.gate_messages import SlotRequest
 from pipeline_service.heartbeat import is_given_up, retried, while_alive
 from pipeline_service.price import Price
 from pipeline_service.records import Records
 from pipeline_service.run import Run, RunError
 from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
 from pipeline_service.step_result import NewestRow, StepDecision, StepResult, StepTask
-from pipeline_service.steps.attempt import PUBLISH, Attempt, NoLongerWanted, stage_table
+from pipeline_service.steps.attempt import PUBLISH, Attempt, NoLongerWanted
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.funds import Funds, MoreBytesWanted
 from pipeline_service.steps.outage import Outage
 from pipeline_service.still_wanted import run_is_wanted
-from pipeline_service.temporal_names import LEAVE_SIGNAL, STEP_ACTIVITY
+from pipeline_service.temporal_names import STEP_ACTIVITY
 
 AnyResult = TypeVar("AnyResult")
 
@@ -44,25 +45,30 @@ class Activities:
         self, *, steps: StepExecutor, records: Records, warehouse: Warehouse, door: GateDoor, clock: Clock, price: Price
     ) -> None:
         self._steps = steps
-        self._door = door
         self._records = records
-        self._warehouse = warehouse
+        self._end = EndRecord(records, warehouse, door, clock)
         self._clock = clock
         self._price = price
 
     @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
-        """Execute one attempt at a step and record it; beside that, record that the run has begun, where that falls to this step. What of
-        the latter fails does not fail the step: see BeginRecord."""
+        """Execute one attempt at a step and record it; beside that, record that the run has begun, and after it, that it has ended, where
+        that falls to this step. What of the latter fails does not fail the step: see BeginRecord, EndRecord."""
         start_time = self._clock.now()
 
         async def execute(attempt: Attempt) -> StepResult:
-            if attempt.follows_another and (result := await self._records.success_before(attempt)) is not None:
+            if (result := await self._success_before(attempt)) is not None:
                 return replace(result, has_begun_run=await begin.is_written())
-            await self._steps.run(attempt)
+            try:
+                await self._steps.run(attempt)
+            except Exception:
+                # Whoever was given up may have seen the step through meanwhile, and dropped what it staged.
+                if (result := await self._success_before(attempt)) is not None:
+                    return replace(result, has_begun_run=await begin.is_written())
+                raise
             await self._records.add_attempt(attempt, start_time=start_time, error=None)
             attempt.has_begun_run = await begin.is_written()
-            return attempt.result()
+            return await self._close(task, attempt)
 
         async def record(attempt: Attempt, error: RunError) -> None:
             with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
@@ -71,6 +77,18 @@ class Activities:
 
         async with BeginRecord(self._records, task.begins) as begin:
             return await self._seen_through(task, execute, record)
+
+    async def _success_before(self, attempt: Attempt) -> StepResult | None:
+        return await self._records.success_before(attempt) if attempt.follows_another else None
+
+    async def _close(self, task: StepTask, attempt: Attempt) -> StepResult:
+        """What the attempt did, and the end of its run, where that falls to this step. An attempt that follows another leaves that to the
+        run: the other may have recorded an end at its own time."""
+        result = attempt.result()
+        begins_run = task.begins is None or result.has_begun_run
+        if task.closes is None or attempt.follows_another or not begins_run:
+            return result
+        return await self._end.write_with(task.closes, task.step.step_id, result)
 
     @activity.defn
     async def decide_step(self, task: StepTask) -> bool:
@@ -152,34 +170,15 @@ class Activities:
 
     @activity.defn
     async def end_run(self, run: Run) -> None:
-        """Record how a run ended, and drop what it staged; a stage that stays expires by itself."""
-        async with retried(may_pass), self._dropping_stages(run):
-            await self._records.end_run(run, attempt=activity.info().attempt)
+        """Record how a run ended, and drop what it staged."""
+        async with retried(may_pass):
+            await self._end.write(run, attempt=activity.info().attempt)
 
     @activity.defn
     async def close_run(self, run: Run, asking: SlotRequest) -> None:
         """The same, and give the run's slot back once its end is recorded."""
-        async with retried(may_pass), self._dropping_stages(run):
-            await self._records.end_run(run, attempt=activity.info().attempt)
-            await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
-
-    @asynccontextmanager
-    async def _dropping_stages(self, run: Run) -> AsyncIterator[None]:
-        """Drop them meanwhile: none of the run's steps goes on."""
-        dropping = asyncio.create_task(self._drop_stages(run))
-        try:
-            yield
-            await dropping
-        finally:
-            dropping.cancel()
-
-    async def _drop_stages(self, run: Run) -> None:
-        stages = [
-            stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
-            for step in run.state.steps
-            if step.destination_table and step.start_time
-        ]
-        await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)
+        async with retried(may_pass):
+            await self._end.write(run, attempt=activity.info().attempt, leaving=asking)
 
 
 async def _forget(_attempt: Attempt, _error: RunError) -> None:

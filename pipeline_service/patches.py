@@ -7,9 +7,11 @@ from temporalio import workflow
 
 GATE, SPOKEN_FOR, BUDGET, HEEDS_CANCELLATION = "gate", "spoken-for", "budget", "heeds-cancellation"
 BEGUN_WITH_STEP = "begun-with-step"
-"""The newest: the activity of a run's first step records that it has begun."""
+"""The activity of a run's first step records that it has begun."""
+ENDED_WITH_STEP = "ended-with-step"
+"""The newest: the activity of a run's last step records that it has ended."""
 
 
 def is_patched(earlier: str) -> bool:
     """Whether the workflow began, or came to this place, since this change or a later one."""
-    return workflow.patched(BEGUN_WITH_STEP) or workflow.patched(earlier)
+    return any(map(workflow.patched, (ENDED_WITH_STEP, BEGUN_WITH_STEP, earlier)))

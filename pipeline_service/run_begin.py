@@ -31,9 +31,14 @@ class RunBegin:
         if self._is_with(self._first_step_id):
             await workflow.wait_condition(lambda: self._is_recorded is not None or self._is_over)
             if self._is_recorded is False:
-                await self.record()
+                await self._record()
         elif not self._is_over:
-            await self.record()
+            await self._record()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it is, as far as the run has heard."""
+        return self._is_recorded is True
 
     def beside(self, step_id: str) -> Run | None:
         """The run whose begin this step's activity is to record."""
@@ -46,6 +51,10 @@ class RunBegin:
     def end(self) -> None:
         """The run ends: what is not begun to be recorded is left to the record of the end."""
         self._is_over = True
+
+    async def _record(self) -> None:
+        await self.record()
+        self._is_recorded = True
 
     def record(self) -> workflow.ActivityHandle[None]:
         """By an activity of its own."""

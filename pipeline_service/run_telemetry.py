@@ -74,12 +74,12 @@ class _Activities(ActivityInboundInterceptor):
         if isinstance(subject, StepTask) and info.activity_type == STEP_ACTIVITY:
             self._metrics.step_attempted(subject.step, None)
             self._tell_begin(subject, result)
+            if subject.closes is not None and isinstance(result, StepResult) and result.run_end_time:
+                self._tell_end(subject.closes.ended(subject.step.step_id, result), starter, info)
         elif isinstance(subject, Run) and info.activity_type == _BEGIN:
             self._metrics.run_begun(subject)
         elif isinstance(subject, Run) and info.activity_type in _ENDS:
-            self._metrics.run_ended(subject)
-            if starter is not None:
-                self._tell_run(subject, starter, info)
+            self._tell_end(subject, starter, info)
         return result
 
     @contextmanager
@@ -102,6 +102,11 @@ class _Activities(ActivityInboundInterceptor):
         """Count a run whose begin this step has recorded, and says so to the run: any other is counted with the activity of its own."""
         if task.begins is not None and isinstance(result, StepResult) and result.has_begun_run:
             self._metrics.run_begun(task.begins)
+
+    def _tell_end(self, run: Run, starter: Context | None, info: activity.Info) -> None:
+        self._metrics.run_ended(run)
+        if starter is not None:
+            self._tell_run(run, starter, info)
 
     def _tell_run(self, run: Run, starter: Context, info: activity.Info) -> None:
         """The span of a run that has ended, from its creation on. Told again, with the same id, where its recording was repeated."""

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.plan import PlanStep
     from pipeline_service.run import Run
     from pipeline_service.run_funds import RunFunds
-    from pipeline_service.step_result import RunRef, StepResult, StepTask
+    from pipeline_service.step_result import Closing, RunRef, StepResult, StepTask
 
 AnyResult = TypeVar("AnyResult")
 
@@ -48,11 +48,12 @@ class StepActivities:
             return (await self._funded(Activities.find_newest_row, step)).time
         return (await self._attempted(Activities.find_newest_row, step)).time
 
-    async def run_step(self, step: PlanStep, begins: Run | None = None) -> StepResult:
-        """Execute the step. `begins` is the run whose begin to record beside it; such a run has no budget."""
+    async def run_step(self, step: PlanStep, begins: Run | None = None, closes: Closing | None = None) -> StepResult:
+        """Execute the step. `begins` is the run whose begin to record beside it, `closes` the one to end with it; such runs have no
+        budget."""
         if self._has_budget():
             return await self._funded(Activities.run_step, step)
-        return await self._attempted(Activities.run_step, step, begins=begins)
+        return await self._attempted(Activities.run_step, step, begins=begins, closes=closes)
 
     def _has_budget(self) -> bool:
         return self._funds is not None and is_patched(BUDGET)
@@ -81,26 +82,28 @@ class StepActivities:
         funds: Mapping[str, int] | None = None,
         billed_before: int = 0,
         begins: Run | None = None,
+        closes: Closing | None = None,
     ) -> AnyResult:
         """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
         given; CancelledError."""
         heed_cancellation()
         attempt = workflow.start_activity_method(
             activity,
-            StepTask(self._run, step, number, funds, billed_before, begins),
+            StepTask(self._run, step, number, funds, billed_before, begins, closes),
             start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(maximum_attempts=attempts or step.max_attempts + LOST_ATTEMPTS),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=step.step_id,
         )
-        return await (attempt if funds is None else outcome_of(attempt))
+        is_plain = funds is None and closes is None
+        return await (attempt if is_plain else outcome_of(attempt))
 
 
 async def outcome_of(attempt: workflow.ActivityHandle[AnyResult]) -> AnyResult:
     """What an attempt comes to, also where its run is cancelled in the same task of the workflow: of both the SDK tells the cancellation
-    alone, and what was billed would be lost."""
-    if not workflow.patched(BEGUN_WITH_STEP):
+    alone, and what was billed, or that the run has ended, would be lost."""
+    if not is_patched(BEGUN_WITH_STEP):
         return await attempt
     try:
         return await asyncio.shield(attempt)

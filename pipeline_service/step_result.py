@@ -1,11 +1,13 @@
 """What the workflow tells a step's activity and what it hears back. Small: rows never travel through the engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from pipeline_service.gate_messages import SlotRequest
 from pipeline_service.plan import PlanStep
-from pipeline_service.run import CheckOutcome, Run
+from pipeline_service.run import CheckOutcome, Run, RunStatus, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class RunRef:
 class StepTask:
     """One step to execute. Where the run has a budget, `funds` says what this attempt, the one with the number `attempt`, may bill, by
     purpose (see steps.funds), and `billed_before` what it read for before it asked for these; None where it has none, and the engine
-    numbers the attempts. `begins` is the run as it begins, to be recorded beside the step; None where that is not this step's to do."""
+    numbers the attempts. `begins` is the run as it begins, to be recorded beside the step, `closes` the run to be ended with it; each None
+    where that is not this step's to do."""
 
     run: RunRef
     step: PlanStep
@@ -30,6 +33,7 @@ class StepTask:
     funds: Mapping[str, int] | None = None
     billed_before: int = 0
     begins: Run | None = None
+    closes: "Closing | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,9 @@ class Billed:
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """What a step did, also when it failed: counts, the outcomes of its checks, the jobs that staged and published, and the price of a TiB
-    in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more; and whether it is known that the
-    run is recorded to have begun, where this step was to do that. Only what JSON has: the detail of a failure is read without our
-    converter."""
+    in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more; and, where this step was to do
+    that, whether it is known that the run is recorded to have begun, and when it ended (ISO 8601), empty where that is not recorded. Only
+    what JSON has: the detail of a failure is read without our converter."""
 
     attempts: int = 0
     rows_staged: int = 0
@@ -68,6 +72,43 @@ class StepResult:
     billed: Billed = field(default_factory=Billed)
     wanted: Mapping[str, WantedBytes] = field(default_factory=dict)
     has_begun_run: bool = False
+    run_end_time: str = ""
+
+    def step_fields(self) -> Mapping[str, Any]:
+        """What of it a run shows of its step."""
+        return {
+            "attempts": self.attempts,
+            "rows_written": self.rows_written,
+            "bytes_processed": self.bytes_processed,
+            "bytes_billed": self.bytes_billed,
+            "checks": self.checks,
+            "rows_staged": self.rows_staged,
+            "stage_job_id": self.stage_job_id,
+            "publish_job_id": self.publish_job_id,
+            "price_per_tib_usd": self.price_per_tib_usd,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A run that ends with the success of the step that is under way, all others being over: as it is meanwhile, and what it holds of its
+    gate."""
+
+    run: Run
+    asking: SlotRequest
+
+    def ended(self, step_id: str, result: StepResult) -> Run:
+        """The run as it ended with what the step did, which says when."""
+        end_time = datetime.fromisoformat(result.run_end_time)
+        steps = tuple(
+            replace(step, status=StepStatus.COMPLETE, end_time=end_time, **result.step_fields())
+            if step.step_id == step_id
+            else step
+            for step in self.run.state.steps
+        )
+        return replace(
+            self.run, state=replace(self.run.state, steps=steps, status=RunStatus.COMPLETE, end_time=end_time)
+        )
 
 
 @dataclass(frozen=True, slots=True)

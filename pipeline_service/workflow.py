@@ -4,31 +4,31 @@ Deterministic, and changed only so that histories of the last release still repl
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from pipeline_service.activities import Activities
-    from pipeline_service.activity_options import ATTEMPT, HEARTBEAT_TIMEOUT, UNTIL_RECORDED
     from pipeline_service.backfill_messages import Listener, RunEnd
     from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
     from pipeline_service.heed_cancellation import is_being_cancelled
     from pipeline_service.listeners import Listeners
-    from pipeline_service.patches import BEGUN_WITH_STEP, GATE, SPOKEN_FOR, is_patched
+    from pipeline_service.patches import BEGUN_WITH_STEP, ENDED_WITH_STEP, GATE, SPOKEN_FOR, is_patched
     from pipeline_service.plan import Plan, PlanStep
-    from pipeline_service.run import Run, RunError, RunState, RunStatus, StepStatus, cancelled
+    from pipeline_service.run import Run, RunError, RunState, RunStatus, Step, StepStatus, cancelled
     from pipeline_service.run_begin import RunBegin
+    from pipeline_service.run_closing import RunClosing
     from pipeline_service.run_funds import RunFunds, StepOverBudget
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.run_slot import RunSlot
     from pipeline_service.step_activities import StepActivities
-    from pipeline_service.step_result import RunRef, StepResult
+    from pipeline_service.step_result import Closing, RunRef, StepResult
     from pipeline_service.temporal_names import (
         ASKED_SIGNAL,
         FUNDING_SIGNAL,
@@ -63,6 +63,7 @@ class RunWorkflow:
         self._showing: asyncio.Task[None] | None = None
         self._run_slot = RunSlot(plan)
         self._begin = RunBegin(plan, self._run_slot, lambda: self._run(self._state))
+        self._closing = RunClosing(self._run_slot)
         self._listeners = Listeners()
         self._funds = RunFunds(plan.budget, self._run_slot.tell_account) if plan.budget else None
         run = RunRef(
@@ -104,10 +105,12 @@ class RunWorkflow:
     @workflow.run
     async def run(self, plan: Plan) -> None:
         """Execute the plan."""
-        may_be_with_step = workflow.patched(BEGUN_WITH_STEP)
+        self._closing.may_be_with_step = workflow.patched(ENDED_WITH_STEP)
+        may_be_with_step = is_patched(BEGUN_WITH_STEP)
         self._heeds_answer = may_be_with_step
         self._heed_answer()
         self._is_spoken_for = is_patched(SPOKEN_FOR)
+        self._closing.gives_slot_back = self._is_spoken_for and self._funds is None
         begun = (
             asyncio.create_task(self._begin.see_to_it(may_be_with_step=may_be_with_step))
             if self._is_spoken_for
@@ -149,6 +152,7 @@ class RunWorkflow:
             self._set(step, status=StepStatus.RUNNING, start_time=workflow.now())
             newest_source_row_time = None
             begins = self._begin.beside(step.step_id)
+            closes = None
             result = StepResult()
             try:
                 if step.when is not None and not await self._activities.condition_is_true(step):
@@ -156,7 +160,9 @@ class RunWorkflow:
                     return
                 if step.query is not None and step.query.newest_source_row is not None:
                     newest_source_row_time = await self._activities.newest_row_time(step)
-                result = await self._activities.run_step(step, begins)
+                if begins is not None or self._begin.is_recorded:  # what ends a run finds its row
+                    closes = self._closes(step, newest_source_row_time)
+                result = await self._activities.run_step(step, begins, closes)
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
                 if is_cancelled_exception(failure) or is_being_cancelled():
@@ -169,57 +175,36 @@ class RunWorkflow:
             finally:
                 if begins is not None:
                     self._begin.hear(is_recorded=result.has_begun_run)
+        if closes is not None and self._closing.hear(closes, step.step_id, result):
+            return
         self._set(
             step,
             **outcome,
             end_time=workflow.now(),
-            attempts=result.attempts,
-            rows_written=result.rows_written,
-            bytes_processed=result.bytes_processed,
-            bytes_billed=result.bytes_billed,
-            checks=result.checks,
-            rows_staged=result.rows_staged,
-            stage_job_id=result.stage_job_id,
-            publish_job_id=result.publish_job_id,
-            price_per_tib_usd=result.price_per_tib_usd,
+            **result.step_fields(),
             newest_source_row_time=newest_source_row_time,
         )
 
+    def _closes(self, last: PlanStep, newest_source_row_time: datetime | None) -> Closing | None:
+        """What is to be ended with this step, where it is the last and its success is the run's."""
+        others = (step for step in self._state.steps if step.step_id != last.step_id)
+        if not all(step.status.is_terminal and not self._fails_run(step) for step in others):
+            return None
+        steps = tuple(
+            replace(step, newest_source_row_time=newest_source_row_time) if step.step_id == last.step_id else step
+            for step in self._state.steps
+        )
+        return self._closing.beside(self._run(replace(self._state, steps=steps)))
+
     async def _close(self, begun: Awaitable[None], ended: RunState) -> None:
-        has_left = await self._record(begun, ended)
+        self._begin.end()
+        with suppress(ActivityError):
+            await begun
+        has_left = await self._closing.record(self._run(ended))
         if self._funds is not None:
             await self._funds.close()
         await self._run_slot.leave(is_spoken_for=has_left)
         await self._listeners.tell(RunEnd(self._pipeline_logging_id, ended.status))
-
-    async def _record(self, begun: Awaitable[None], ended: RunState) -> bool:
-        """Write the terminal row. A warehouse that is away is waited for; one that refuses leaves the run to the engine's memory. True
-        where the slot is given back with it: a run that has bytes to settle does that by itself, afterwards.
-
-        No local activity: until it ended, it would hold back the memo and keep a worker from shutting down.
-        """
-        self._begin.end()
-        with suppress(ActivityError):
-            await begun
-        run = self._run(ended)
-        leaves = self._is_spoken_for and self._funds is None
-        # Another activity, not one more argument: called with fewer than it has, an activity is given none of them in its type.
-        end: Callable[..., Awaitable[None]] = Activities.close_run if leaves else Activities.end_run
-        try:
-            await workflow.execute_activity_method(
-                end,
-                args=[run, self._run_slot.asking] if leaves else [run],
-                start_to_close_timeout=ATTEMPT,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=UNTIL_RECORDED,
-            )
-        except ActivityError:
-            workflow.logger.exception(
-                "the end of run %s could not be recorded, or its slot not be given back with it",
-                self._pipeline_logging_id,
-            )
-            return False
-        return leaves
 
     def _run(self, state: RunState) -> Run:
         return Run(self._pipeline_logging_id, workflow.info().workflow_start_time, self._header, state)
@@ -265,10 +250,10 @@ class RunWorkflow:
 
     def _ended(self) -> RunState:
         """The terminal state, which waits to be shown until it is recorded."""
+        if self._closing.state is not None:
+            return self._closing.state
         steps = self._state.steps
-        failed = next(
-            (step for step in steps if step.status is StepStatus.FAILED and self._blocks_dependents(step.step_id)), None
-        )
+        failed = next(filter(self._fails_run, steps), None)
         if self._is_too_late:
             too_late = RunError("RUN_TIMEOUT", "The run took longer than its timeout; what was published stays")
             return replace(self._closed(RunStatus.FAILED), error=too_late)
@@ -277,6 +262,9 @@ class RunWorkflow:
         if failed is not None:
             return replace(self._closed(RunStatus.FAILED), error=failed.error)
         return self._closed(RunStatus.COMPLETE)
+
+    def _fails_run(self, step: Step) -> bool:
+        return step.status is StepStatus.FAILED and self._blocks_dependents(step.step_id)
 
     def _closed(self, status: RunStatus) -> RunState:
         return replace(self._state, status=status, end_time=workflow.now())

@@ -12,7 +12,7 @@ from tests.rpc.faulty_bigquery import FaultyBigQuery
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ALL_DONE_ONCE = {
-    "begin_1", "load_stage_1", "load_checks_1", "load_publish_1", "load_log1_1", "verify_checks_1", "verify_log1_1", "end_1",
+    "begin_1", "load_stage_1", "load_checks_1", "load_publish_1", "load_log1_1", "verify_checks_1", "verify_log1_1", "done_1",
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ async def test_a_submission_that_is_refused_in_passing_is_repeated_under_its_id(
     faulty: FaultyBigQuery, reason: str
 ) -> None:
     run_id = await faulty.start()
-    for job in ("load_stage_1", "load_publish_1", "end_1"):
+    for job in ("load_stage_1", "load_publish_1", "done_1"):
         faulty.stub.faults.refuse_job(f"{run_id}_{job}$", reason, times=3)
     run = await faulty.end_of(run_id)
     assert (run.status, run.steps[0].attempts) == (run_pb2.Run.COMPLETE, 1), run
@@ -88,7 +88,7 @@ async def test_a_job_whose_id_exists_is_attached_to_and_not_run_again(faulty: Fa
 
 async def test_a_job_that_vanished_is_submitted_again_under_its_id(faulty: FaultyBigQuery) -> None:
     run_id = await faulty.start()
-    for job in ("load_stage_1", "load_publish_1", "load_log1_1", "end_1"):
+    for job in ("load_stage_1", "load_publish_1", "load_log1_1", "done_1"):
         faulty.stub.faults.lose_job(f"{run_id}_{job}$")
     run = await faulty.end_of(run_id)
     assert (run.status, run.steps[0].attempts) == (run_pb2.Run.COMPLETE, 1), run

@@ -36,7 +36,7 @@ class FakeWarehouse:
     def __init__(self) -> None:
         self.tables: dict[str, Rows] = {}
         self.selects: dict[str, Rows] = {}
-        """What each SELECT of a step yields, by its text."""
+        """What each SELECT of a step, or of its condition, yields, by its text."""
         self.measures: dict[str, Measure] = {}
         """What each SELECT of a check yields, by its text."""
         self.effects: list[str] = []
@@ -101,6 +101,8 @@ class FakeWarehouse:
         self._require_here()
         if check := _CHECK.fullmatch(statement.sql):
             return FakeRows([dict(self.measures[check[2]](self._rows(check[1])))])
+        if statement.sql in self.selects:
+            return FakeRows(self.selects[statement.sql])
         if summed := re.match(r"SELECT COALESCE\(SUM\(bytes_billed\), 0\) AS billed FROM `([\w.]+)`", statement.sql):
             return FakeRows([{"billed": sum(row["bytes_billed"] for row in self._rows(summed[1]))}])
         table = re.match(r"SELECT \* FROM `([\w.]+)`", statement.sql)
@@ -177,7 +179,8 @@ class FakeWarehouse:
             return len(numbers)
         found = [row for row in rows if row["pipeline_logging_id"] == values["pipeline_logging_id"]]
         if found and "WHEN MATCHED" in sql:
-            found[0].update(values)
+            if "end_time IS NULL" not in sql or found[0].get("end_time") is None:
+                found[0].update(values)
         elif not found:
             rows.append(dict(values))
         return 1

@@ -212,10 +212,10 @@ async def test_a_run_whose_end_cannot_be_recorded_gives_its_slot_back_all_the_sa
     await crowd.fill()
     await crowd.start(1)
     await crowd.stand_at({3: 1})
-    lab.warehouse.failures["end_1"] = Terminal("refused")
+    lab.warehouse.failures |= dict.fromkeys(["done_1", "end_1"], Terminal("refused"))
     crowd.let_go(0)
     await crowd.began(3)
-    del lab.warehouse.failures["end_1"]
+    lab.warehouse.failures.clear()
     crowd.let_go(*range(4))
     await crowd.end_of(*range(4))
 

@@ -55,7 +55,7 @@ async def test_a_run_without_a_budget_has_no_event_more(lab: Lab) -> None:
             events.append(Counter([event.event_type async for event in handle.fetch_history_events()]))
     assert free.plan("a").budget is None
     scheduled, marker = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, EventType.EVENT_TYPE_MARKER_RECORDED
-    assert [events[0][scheduled], events[0][marker]] == [2, 1], "step, end; all changes of workflows"
+    assert [events[0][scheduled], events[0][marker]] == [1, 1], "step, with begin and end; all changes of workflows"
     assert [events[1][scheduled], events[1][marker]] == [4, 1], "begin, reckon, step, end"
     assert (await lab.gates.last(lab.tenant_id)).day is None
 

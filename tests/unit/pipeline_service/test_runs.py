@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from common.errors import JobAborted, TenantSuspended, Terminal
 from common.warehouse.warehouse import TableRef
 from pipeline_service.run import RunError, RunStatus, StepStatus
@@ -179,15 +181,21 @@ async def test_outcomes_whose_record_comes_through_late_stand_against_those_meas
     assert [row["passed"] for row in lab.warehouse.records("dq_results")] == [True]
 
 
-async def test_a_run_shows_its_terminal_state_only_once_it_is_recorded(lab: Lab) -> None:
-    lab.warehouse.held["end_1"].clear()
+@pytest.mark.parametrize(
+    ("ending", "failing"), [("done_1", ()), ("end_1", ("done_1",))], ids=["with its step", "by itself"]
+)
+async def test_a_run_shows_its_terminal_state_only_once_it_is_recorded(
+    lab: Lab, ending: str, failing: tuple[str, ...]
+) -> None:
+    lab.warehouse.failures |= dict.fromkeys(failing, Terminal("refused"))
+    lab.warehouse.held[ending].clear()
     async with lab.worker():
         started = await lab.start(plan(lab.tenant_id))
-        await lab.warehouse.began["end_1"].wait()
+        await lab.warehouse.began[ending].wait()
         waiting = (await lab.execution(started.pipeline_logging_id)).run
         assert waiting.state.status is RunStatus.RUNNING
-        assert waiting.state.steps[0].status is StepStatus.COMPLETE
-        lab.warehouse.held["end_1"].set()
+        assert (waiting.state.steps[0].status is StepStatus.COMPLETE) is (ending == "end_1")
+        lab.warehouse.held[ending].set()
         assert (await lab.end_of(started)).state.status is RunStatus.COMPLETE
 
 

@@ -74,7 +74,6 @@ async def test_a_watch_sends_every_state_and_ends_with_the_terminal_one(lab: Lab
         (RunStatus.PENDING, StepStatus.PENDING, StepStatus.PENDING),
         (RunStatus.RUNNING, StepStatus.RUNNING, StepStatus.PENDING),
         (RunStatus.RUNNING, StepStatus.COMPLETE, StepStatus.RUNNING),
-        (RunStatus.RUNNING, StepStatus.COMPLETE, StepStatus.COMPLETE),
         (RunStatus.COMPLETE, StepStatus.COMPLETE, StepStatus.COMPLETE),
     ]
 

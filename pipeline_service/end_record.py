@@ -1,0 +1,75 @@
+"""The end of a run: its record, its slot, and what it staged; where it can be, within the activity of its last step, which saves the run
+an activity and a task."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from common.clock import Clock
+from common.warehouse.warehouse import Warehouse
+from pipeline_service.gate_door import GateDoor
+from pipeline_service.gate_messages import GateSignal, SlotRequest
+from pipeline_service.records import Records
+from pipeline_service.run import Run
+from pipeline_service.step_result import Closing, StepResult
+from pipeline_service.steps.attempt import stage_table
+from pipeline_service.temporal_names import LEAVE_SIGNAL
+
+PATIENCE_SECONDS = 5.0
+"""How long a step that has succeeded waits for the end of its run to be recorded. A run that does not hear of it has it recorded by an
+activity of its own, whose word is the last."""
+
+
+class EndRecord:
+    """Writes the ends of runs."""
+
+    def __init__(self, records: Records, warehouse: Warehouse, door: GateDoor, clock: Clock) -> None:
+        self._records = records
+        self._warehouse = warehouse
+        self._door = door
+        self._clock = clock
+
+    async def write(self, run: Run, *, attempt: int, leaving: SlotRequest | None = None) -> None:
+        """Record how a run ended, then give back the slot that it holds; drop what it staged. `attempt` counts, from 1, the calls for this
+        run. Raises Transient, Terminal, and Unavailable where the engine is away."""
+        async with self._dropping_stages(run):
+            await self._records.end_run(run, attempt=attempt)
+            if leaving is not None:
+                await self._leave(leaving, run)
+
+    async def write_with(self, closing: Closing, step_id: str, result: StepResult) -> StepResult:
+        """Do the same for a run whose last step has come to this result, in one try; the result, which says when the run ended if all of it
+        was done. Nobody can cancel that: the record must not say otherwise than the run."""
+        ended = replace(result, run_end_time=self._clock.now().isoformat())
+        writing = asyncio.create_task(self._write_with_step(closing.ended(step_id, ended), closing.asking))
+        while not writing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([writing])
+        return result if writing.exception() else ended  # an error is told by the activity that meets it again
+
+    async def _write_with_step(self, run: Run, leaving: SlotRequest) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._dropping_stages(run):
+            await self._records.end_run_with_step(run)
+            await self._leave(leaving, run)
+
+    async def _leave(self, asking: SlotRequest, run: Run) -> None:
+        await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
+
+    @asynccontextmanager
+    async def _dropping_stages(self, run: Run) -> AsyncIterator[None]:
+        """Drop them meanwhile: none of the run's steps goes on. A stage that stays expires by itself."""
+        dropping = asyncio.create_task(self._drop_stages(run))
+        try:
+            yield
+            await dropping
+        finally:
+            dropping.cancel()
+
+    async def _drop_stages(self, run: Run) -> None:
+        stages = [
+            stage_table(run.header.tenant_id, run.pipeline_logging_id, step.step_id)
+            for step in run.state.steps
+            if step.destination_table and step.start_time
+        ]
+        await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)

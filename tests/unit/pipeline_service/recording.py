@@ -1,0 +1,53 @@
+"""What was recorded of a run, and by which of its activities."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pipeline_service.engine import Started
+from pipeline_service.run import Run, StepStatus
+from tests.replay.recorded import replay
+from tests.unit.pipeline_service.conftest import Lab
+from tests.unit.pipeline_service.plans import plan
+
+PATIENCE_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def with_gate(lab: Lab) -> AsyncIterator[None]:
+    """A worker, and a gate that has had a run: the next gets its slot at once."""
+    async with lab.worker():
+        await lab.run(plan(lab.tenant_id, note="first"))
+        lab.warehouse.effects.clear()
+        yield
+
+
+def jobs(lab: Lab) -> list[str]:
+    """The jobs that wrote the row of a run, in order."""
+    return [effect for effect in lab.warehouse.effects if effect.split("_")[0] in ("begin", "done", "end")]
+
+
+async def activities(lab: Lab, started: Started) -> list[str]:
+    """What the run had done, in order. Its history replays."""
+    execution = await lab.execution(started.pipeline_logging_id)
+    history = await lab.client.get_workflow_handle(execution.workflow_id).fetch_history()
+    await replay(history)
+    scheduled = [event.activity_task_scheduled_event_attributes for event in history.events]
+    return [attributes.activity_type.name for attributes in scheduled if attributes.activity_type.name]
+
+
+def recorded(lab: Lab, run: Run) -> list[str]:
+    """The statuses of the run's rows."""
+    rows = lab.warehouse.records("pipeline_runs")
+    return [row["status"] for row in rows if row["pipeline_logging_id"] == run.pipeline_logging_id]
+
+
+async def step_status_is(lab: Lab, started: Started, status: StepStatus) -> None:
+    """Return once the run shows its first step so."""
+
+    async def shown() -> StepStatus:
+        return (await lab.execution(started.pipeline_logging_id)).run.state.steps[0].status
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await shown() is not status:  # noqa: ASYNC110 - the engine says when it says
+            await asyncio.sleep(0.02)
