@@ -57,14 +57,17 @@ class Activities:
         start_time = self._clock.now()
 
         async def execute(attempt: Attempt) -> StepResult:
-            if (result := await self._success_before(attempt)) is not None:
-                return replace(result, has_begun_run=await begin.is_written())
+            if (result := await self._success_before(attempt, begin)) is not None:
+                return result
             try:
                 await self._steps.run(attempt)
             except Exception:
-                # Whoever was given up may have seen the step through meanwhile, and dropped what it staged.
-                if (result := await self._success_before(attempt)) is not None:
-                    return replace(result, has_begun_run=await begin.is_written())
+                if (
+                    task.closes is not None
+                ):  # an attempt that was given up may have ended the run, and dropped what it staged
+                    with suppress(WarehouseError):
+                        if (result := await self._success_before(attempt, begin)) is not None:
+                            return result
                 raise
             await self._records.add_attempt(attempt, start_time=start_time, error=None)
             attempt.has_begun_run = await begin.is_written()
@@ -78,8 +81,9 @@ class Activities:
         async with BeginRecord(self._records, task.begins) as begin:
             return await self._seen_through(task, execute, record)
 
-    async def _success_before(self, attempt: Attempt) -> StepResult | None:
-        return await self._records.success_before(attempt) if attempt.follows_another else None
+    async def _success_before(self, attempt: Attempt, begin: BeginRecord) -> StepResult | None:
+        result = await self._records.success_before(attempt) if attempt.follows_another else None
+        return result and replace(result, has_begun_run=await begin.is_written())
 
     async def _close(self, task: StepTask, attempt: Attempt) -> StepResult:
         """What the attempt did, and the end of its run, where that falls to this step. An attempt that follows another leaves that to the

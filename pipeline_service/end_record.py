@@ -2,9 +2,11 @@
 an activity and a task."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+
+from temporalio import activity
 
 from common.clock import Clock
 from common.warehouse.warehouse import Warehouse
@@ -16,9 +18,9 @@ from pipeline_service.step_result import Closing, StepResult
 from pipeline_service.steps.attempt import stage_table
 from pipeline_service.temporal_names import LEAVE_SIGNAL
 
-PATIENCE_SECONDS = 5.0
-"""How long a step that has succeeded waits for the end of its run to be recorded. A run that does not hear of it has it recorded by an
-activity of its own, whose word is the last."""
+PATIENCE_SECONDS = 3.0
+"""How long a step whose run is cancelled, or whose worker shuts down, while it ends its run still waits for each thing that this takes. A
+run that does not hear of its end has it recorded by an activity of its own, whose word is the last."""
 
 
 class EndRecord:
@@ -39,19 +41,20 @@ class EndRecord:
                 await self._leave(leaving, run)
 
     async def write_with(self, closing: Closing, step_id: str, result: StepResult) -> StepResult:
-        """Do the same for a run whose last step has come to this result, in one try; the result, which says when the run ended if all of it
-        was done. Nobody can cancel that: the record must not say otherwise than the run."""
-        ended = replace(result, run_end_time=self._clock.now().isoformat())
-        writing = asyncio.create_task(self._write_with_step(closing.ended(step_id, ended), closing.asking))
-        while not writing.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([writing])
-        return result if writing.exception() else ended  # an error is told by the activity that meets it again
-
-    async def _write_with_step(self, run: Run, leaving: SlotRequest) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS), self._dropping_stages(run):
-            await self._records.end_run_with_step(run)
-            await self._leave(leaving, run)
+        """Do the same for a run whose last step has come to this result, in one try; the result, which says when the run ended if that is
+        recorded, and whether its slot is given back. Nobody can cancel that: the record must not say otherwise than the run."""
+        end_time = max(
+            self._clock.now(), activity.info().started_time
+        )  # however our clock goes, not before the step began
+        ended = replace(result, run_end_time=end_time.isoformat())
+        run = closing.ended(step_id, ended)
+        dropping = asyncio.create_task(self._drop_stages(run))
+        if not await _seen_through(self._records.end_run_with_step(run)):
+            dropping.cancel()
+            return result
+        has_left = await _seen_through(self._leave(closing.asking, run))
+        await _seen_through(dropping)
+        return replace(ended, has_left=has_left)
 
     async def _leave(self, asking: SlotRequest, run: Run) -> None:
         await self._door.tell(GateSignal(run.header.tenant_id, LEAVE_SIGNAL, asking))
@@ -73,3 +76,18 @@ class EndRecord:
             if step.destination_table and step.start_time
         ]
         await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)
+
+
+async def _seen_through(work: Awaitable[None]) -> bool:
+    """Whether it came to its end, also where whoever waits for it is cancelled: then if it does so within PATIENCE_SECONDS. An error is
+    told by whoever meets it again."""
+    doing, waiting = asyncio.ensure_future(work), asyncio.current_task()
+    assert waiting is not None  # noqa: S101 - a coroutine is awaited in one
+    while not doing.done():
+        is_cancelled = waiting.cancelling() > 0
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([doing], timeout=PATIENCE_SECONDS if is_cancelled else None)
+            if is_cancelled:
+                break
+    doing.cancel()
+    return doing.done() and not doing.cancelled() and doing.exception() is None

@@ -20,6 +20,7 @@ class RunClosing:
     def __init__(self, slot: RunSlot) -> None:
         self._slot = slot
         self._state: RunState | None = None
+        self._has_left = False
         self.may_be_with_step = False
         self.gives_slot_back = False
 
@@ -36,6 +37,7 @@ class RunClosing:
         """The step that was to end the run has succeeded. False where the end is still to be recorded."""
         if result.run_end_time:
             self._state = closing.ended(step_id, result).state
+            self._has_left = result.has_left
         return self._state is not None
 
     async def record(self, run: Run) -> bool:
@@ -45,7 +47,7 @@ class RunClosing:
         No local activity: until it ended, it would hold back the memo and keep a worker from shutting down.
         """
         if self._state is not None:
-            return True
+            return self._has_left
         # Another activity, not one more argument: called with fewer than it has, an activity is given none of them in its type.
         end: Callable[..., Awaitable[None]] = Activities.close_run if self.gives_slot_back else Activities.end_run
         try:

@@ -57,8 +57,8 @@ class Billed:
 class StepResult:
     """What a step did, also when it failed: counts, the outcomes of its checks, the jobs that staged and published, and the price of a TiB
     in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more; and, where this step was to do
-    that, whether it is known that the run is recorded to have begun, and when it ended (ISO 8601), empty where that is not recorded. Only
-    what JSON has: the detail of a failure is read without our converter."""
+    that, whether it is known that the run is recorded to have begun, when it ended (ISO 8601), empty where that is not recorded, and
+    whether it has given its slot back. Only what JSON has: the detail of a failure is read without our converter."""
 
     attempts: int = 0
     rows_staged: int = 0
@@ -73,6 +73,7 @@ class StepResult:
     wanted: Mapping[str, WantedBytes] = field(default_factory=dict)
     has_begun_run: bool = False
     run_end_time: str = ""
+    has_left: bool = False
 
     def step_fields(self) -> Mapping[str, Any]:
         """What of it a run shows of its step."""

@@ -3,17 +3,22 @@ on a real engine."""
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from common.errors import ObjectNotFound, Terminal, Unavailable
+from common.clock import Clock, SystemClock
+from common.errors import JobAborted, ObjectNotFound, Terminal, Transient, Unavailable
 from common.templates.resolved import ResolvedStep
+from common.warehouse.warehouse import Warehouse
+from pipeline_service import activities as activities_module
 from pipeline_service import end_record
 from pipeline_service.end_record import EndRecord
 from pipeline_service.engine import Started
 from pipeline_service.gate_door import GateDoor
-from pipeline_service.gate_messages import Limits
+from pipeline_service.gate_messages import GateSignal, Limits
 from pipeline_service.records import Records
 from pipeline_service.run import RunStatus, StepStatus
 from pipeline_service.step_result import Closing, StepResult
@@ -30,12 +35,17 @@ BY_ITSELF = ["run_step", "close_run"]
 pytestmark = pytest.mark.usefixtures("patience")
 
 
-def hold(lab: Lab, step_id: str) -> ResolvedStep:
+def held_step(lab: Lab, step_id: str) -> ResolvedStep:
     """A step that stages its rows once the test says so."""
     lab.warehouse.selects[f"select {step_id}"] = []
-    lab.warehouse.held[f"{step_id}_stage_1"].clear()
-    lab.warehouse.began[f"{step_id}_stage_1"].clear()
+    held(lab, f"{step_id}_stage_1")
     return query_step(lab.tenant_id, step_id)
+
+
+def held(lab: Lab, job: str) -> None:
+    """Have the next such job end once the test says so."""
+    lab.warehouse.held[job].clear()
+    lab.warehouse.began[job].clear()
 
 
 async def was_asked_to_stop(lab: Lab, started: Started) -> None:
@@ -89,7 +99,7 @@ async def test_only_the_last_of_three_steps_ends_their_run(lab: Lab) -> None:
 
 async def test_of_two_last_steps_at_once_none_ends_the_run(lab: Lab) -> None:
     async with with_gate(lab):
-        started = await lab.start(plan(lab.tenant_id, hold(lab, "load"), hold(lab, "other")))
+        started = await lab.start(plan(lab.tenant_id, held_step(lab, "load"), held_step(lab, "other")))
         for step in ("load", "other"):
             await lab.warehouse.began[f"{step}_stage_1"].wait()
         for step in ("load", "other"):
@@ -105,12 +115,15 @@ async def test_a_last_step_ends_a_run_with_the_failure_of_another_only_where_tha
     lab: Lab, is_passed_over: bool
 ) -> None:
     failing = replace(query_step(lab.tenant_id, "unknown"), on_failure="continue" if is_passed_over else "stop")
+    lab.warehouse.selects["select last"] = []
+    last = query_step(lab.tenant_id, "last", after=("before",))
     async with with_gate(lab):
-        started = await lab.start(plan(lab.tenant_id, failing, hold(lab, "last")))
+        started = await lab.start(plan(lab.tenant_id, failing, held_step(lab, "before"), last))
         await step_status_is(lab, started, StepStatus.FAILED)
-        lab.warehouse.held["last_stage_1"].set()
+        lab.warehouse.held["before_stage_1"].set()
         run = await lab.end_of(started)
     assert run.state.status is (RunStatus.COMPLETE if is_passed_over else RunStatus.FAILED)
+    assert jobs(lab) == ["begin_1", "done_1" if is_passed_over else "end_1"]
     assert recorded(lab, run) == [run.state.status.value]
 
 
@@ -129,6 +142,55 @@ async def test_a_last_step_does_not_end_a_run_whose_begin_is_not_known_to_be_rec
     assert recorded(lab, run) == ["COMPLETE"]
 
 
+async def test_an_end_with_the_last_step_says_how_new_its_source_is(lab: Lab) -> None:
+    newest = SystemClock().now()
+    lab.warehouse.selects |= {"select last": [], "select newest": [{"newest": newest}]}
+    last = query_step(lab.tenant_id, "last", after=("load",))
+    assert last.query is not None
+    last = replace(last, query=replace(last.query, newest_source_row=statement("select newest")))
+    async with with_gate(lab):
+        run = await lab.end_of(await lab.start(plan(lab.tenant_id, query_step(lab.tenant_id), last)))
+    assert run.state.steps[1].newest_source_row_time == newest
+    assert jobs(lab) == ["begin_1", "done_1"]
+
+
+async def test_a_run_does_not_end_before_its_last_step_began_though_its_workers_clock_is_behind(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = Mock(now=lambda: SystemClock().now() - timedelta(hours=1))
+
+    def end_record_of(records: Records, warehouse: Warehouse, door: GateDoor, _clock: Clock) -> EndRecord:
+        return EndRecord(records, warehouse, door, behind)
+
+    monkeypatch.setattr(activities_module, "EndRecord", end_record_of)
+    async with with_gate(lab):
+        run = await lab.run(plan(lab.tenant_id))
+    assert run.state.end_time is not None
+    assert run.state.steps[0].start_time is not None
+    assert run.state.end_time >= run.state.steps[0].start_time
+    assert jobs(lab) == ["begin_1", "done_1"]
+
+
+async def test_an_attempt_that_follows_another_fails_for_its_own_reason_where_nobody_can_tell_whether_that_succeeded(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looks = Records.success_before, 0
+
+    async def fail_to_look_again(self: Records, attempt: Attempt) -> StepResult | None:
+        nonlocal looks
+        looks += attempt.follows_another
+        if looks > 1:
+            raise Transient("away")
+        return await look(self, attempt)
+
+    monkeypatch.setattr(Records, "success_before", fail_to_look_again)
+    async with with_gate(lab):
+        lab.warehouse.failures |= {"load_stage_1": JobAborted("a passing fault"), "load_stage_2": Terminal("refused")}
+        run = await lab.run(plan(lab.tenant_id))
+    assert run.state.error is not None
+    assert (looks, run.state.error.reason, run.state.steps[0].attempts) == (2, "STATEMENT_FAILED", 2)
+
+
 @pytest.mark.parametrize("error", [Terminal("refused"), RuntimeError("unforeseen")], ids=["refused", "unforeseen"])
 async def test_an_end_that_cannot_be_recorded_with_its_step_does_not_fail_it(lab: Lab, error: Exception) -> None:
     async with with_gate(lab):
@@ -141,83 +203,88 @@ async def test_an_end_that_cannot_be_recorded_with_its_step_does_not_fail_it(lab
     assert recorded(lab, run) == ["COMPLETE"]
 
 
-async def test_an_end_that_takes_longer_than_its_step_waits_changes_no_record_afterwards(
+async def test_a_run_whose_slot_is_not_given_back_with_its_step_gives_it_back_by_itself(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.limit(Limits(per_tenant=1, per_template=1))
+
+    async def fail(_door: GateDoor, _signal: GateSignal) -> None:
+        raise Unavailable("the engine is away")
+
+    async with with_gate(lab):
+        monkeypatch.setattr(GateDoor, "tell", fail)
+        started = await lab.start(plan(lab.tenant_id))
+        assert (await lab.end_of(started)).state.status is RunStatus.COMPLETE
+        monkeypatch.undo()
+        assert await activities(lab, started) == ["run_step"]
+        assert (await lab.run(plan(lab.tenant_id, note="next"))).state.status is RunStatus.COMPLETE
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["cancelled", "too late"])
+async def test_a_run_that_is_stopped_while_its_end_is_recorded_has_ended(lab: Lab, is_late: bool) -> None:
+    async with with_gate(lab):
+        held(lab, "done_1")
+        started = await lab.start(replace(plan(lab.tenant_id), timeout_seconds=1.0 if is_late else PATIENCE_SECONDS))
+        await lab.warehouse.began["done_1"].wait()
+        if not is_late:
+            await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
+        await was_asked_to_stop(lab, started)
+        lab.warehouse.held["done_1"].set()
+        run = await lab.end_of(started)
+    assert (run.state.status, run.state.error) == (RunStatus.COMPLETE, None)
+    assert await activities(lab, started) == ["run_step"]
+    assert jobs(lab) == ["begin_1", "done_1"]
+    assert recorded(lab, run) == ["COMPLETE"]
+
+
+async def test_an_end_that_is_recorded_before_its_run_is_stopped_is_the_runs(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving, may_leave = asyncio.Event(), asyncio.Event()
+
+    async def tell_late(_door: GateDoor, _signal: GateSignal) -> None:
+        leaving.set()
+        await may_leave.wait()
+        raise Unavailable("the engine is away")
+
+    async with with_gate(lab):
+        monkeypatch.setattr(GateDoor, "tell", tell_late)
+        started = await lab.start(replace(plan(lab.tenant_id), timeout_seconds=1.0))
+        await leaving.wait()
+        await was_asked_to_stop(lab, started)
+        may_leave.set()
+        run = await lab.end_of(started)
+    assert run.state.status is RunStatus.COMPLETE
+    assert jobs(lab) == ["begin_1", "done_1"]
+    assert recorded(lab, run) == ["COMPLETE"]
+
+
+async def test_a_run_that_is_cancelled_while_its_end_takes_long_has_it_recorded_by_itself(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(end_record, "PATIENCE_SECONDS", 0.1)
     async with with_gate(lab):
-        lab.warehouse.held["done_1"].clear()
-        started = await lab.start(plan(lab.tenant_id))
-        run = await lab.end_of(started)
-        before = list(lab.warehouse.records("pipeline_runs"))
-        lab.warehouse.held["done_1"].set()
-        await until(lambda: "done_1" in lab.warehouse.effects, PATIENCE_SECONDS)
-    assert await activities(lab, started) == BY_ITSELF
-    assert jobs(lab) == ["begin_1", "end_1", "done_1"]
-    assert lab.warehouse.records("pipeline_runs") == before
-    assert recorded(lab, run) == ["COMPLETE"]
-
-
-async def test_a_run_whose_slot_is_not_given_back_with_its_step_gives_it_back_afterwards(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lab.limit(Limits(per_tenant=1, per_template=1))
-    tell = GateDoor.tell
-    tried = 0
-
-    async def fail_once(door: GateDoor, *args: object) -> None:
-        nonlocal tried
-        tried += 1
-        if tried == 1:
-            raise Unavailable("the engine is away")
-        await tell(door, *args)  # type: ignore[arg-type]
-
-    async with with_gate(lab):
-        monkeypatch.setattr(GateDoor, "tell", fail_once)
-        started = await lab.start(plan(lab.tenant_id))
-        await lab.end_of(started)
-        assert await activities(lab, started) == BY_ITSELF
-        assert (await lab.run(plan(lab.tenant_id, note="next"))).state.status is RunStatus.COMPLETE
-
-
-async def test_a_run_that_is_cancelled_while_its_end_is_recorded_has_ended(lab: Lab) -> None:
-    async with with_gate(lab):
-        lab.warehouse.held["done_1"].clear()
-        lab.warehouse.began["done_1"].clear()
+        held(lab, "done_1")
         started = await lab.start(plan(lab.tenant_id))
         await lab.warehouse.began["done_1"].wait()
         await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
         await was_asked_to_stop(lab, started)
-        lab.warehouse.held["done_1"].set()
         run = await lab.end_of(started)
-    assert run.state.status is RunStatus.COMPLETE
-    assert await activities(lab, started) == ["run_step"]
-    assert recorded(lab, run) == ["COMPLETE"]
-
-
-async def test_a_run_that_is_cancelled_while_its_end_cannot_be_recorded_is_cancelled(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(end_record, "PATIENCE_SECONDS", 3.0)
-    async with with_gate(lab):
-        lab.warehouse.held["done_1"].clear()
-        lab.warehouse.began["done_1"].clear()
-        started = await lab.start(plan(lab.tenant_id))
-        await lab.warehouse.began["done_1"].wait()
-        await lab.engine.cancel((await lab.execution(started.pipeline_logging_id)).active_run)
-        run = await lab.end_of(started)
+        before = list(lab.warehouse.records("pipeline_runs"))
         lab.warehouse.held["done_1"].set()
         await until(lambda: "done_1" in lab.warehouse.effects, PATIENCE_SECONDS)
-    assert recorded(lab, run) == [run.state.status.value]
+    assert run.state.status is RunStatus.COMPLETE, "its step has succeeded"
+    assert await activities(lab, started) == BY_ITSELF
+    assert jobs(lab) == ["begin_1", "end_1", "done_1"]
+    assert lab.warehouse.records("pipeline_runs") == before
 
 
 async def test_a_worker_that_shuts_down_while_an_end_is_recorded_leaves_that_to_another(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(end_record, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(end_record, "PATIENCE_SECONDS", 0.1)
     async with with_gate(lab):
-        lab.warehouse.held["done_1"].clear()
-        lab.warehouse.began["done_1"].clear()
+        held(lab, "done_1")
         started = await lab.start(plan(lab.tenant_id))
         await lab.warehouse.began["done_1"].wait()
     async with lab.worker():
