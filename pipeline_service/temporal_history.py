@@ -75,8 +75,9 @@ async def states_of(client: Client, execution: Execution) -> AsyncGenerator[RunS
             if not page.next_page_token:
                 return
             request.next_page_token = page.next_page_token
-            if page.history.events:
-                await lulls.next()
+            if page.history.events and (last := await lulls.next()) is not None and last.version == newest + 1:
+                yield state_in(last, groups)
+                return
     finally:
         lulls.close()
 
@@ -89,22 +90,28 @@ class _Lulls:
         self._client = client
         self._request = _request(client, execution)
         self._request.history_event_filter_type = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[RunState | None] | None = None
 
-    async def next(self) -> None:
-        """Return after _LULL_SECONDS, or once the run has ended."""
+    async def next(self) -> RunState | None:
+        """Return after _LULL_SECONDS, or once the run has ended: with its last state, where it says that."""
         if self._ending is None or self._ending.done():
             self._ending = asyncio.create_task(self._end())
-        await asyncio.wait((self._ending,), timeout=_LULL_SECONDS)
+        done, _ = await asyncio.wait((self._ending,), timeout=_LULL_SECONDS)
+        return self._ending.result() if done else None
 
     def close(self) -> None:
         """Give up the long poll."""
         if self._ending is not None:
             self._ending.cancel()
 
-    async def _end(self) -> None:
+    async def _end(self) -> RunState | None:
         with suppress(RPCError, Unavailable, DependencyRefused):  # of which the next look tells
-            await _page(self._client, self._request)
+            page = await _page(self._client, self._request)
+            for event in page.history.events:
+                for payload in event.workflow_execution_completed_event_attributes.result.payloads:
+                    if payload.data:  # that of a backfill, or of a run of an earlier release, is None
+                        return await decode(self._client, payload, RunState)
+        return None
 
 
 def _request(client: Client, execution: Execution) -> GetWorkflowExecutionHistoryRequest:

@@ -103,8 +103,8 @@ class RunWorkflow:
         self._listeners.add(listener)
 
     @workflow.run
-    async def run(self, plan: Plan) -> None:
-        """Execute the plan."""
+    async def run(self, plan: Plan) -> RunState:
+        """Execute the plan. The result is the last state that the run shows: who waits for its end then has it at once."""
         self._closing.may_be_with_step = workflow.patched(ENDED_WITH_STEP)
         may_be_with_step = is_patched(BEGUN_WITH_STEP)
         self._heeds_answer = may_be_with_step
@@ -134,6 +134,7 @@ class RunWorkflow:
                 await asyncio.shield(recording)
         recording.result()
         self._show(ended)
+        return self._state
 
     def _heed_answer(self) -> None:
         """Only in a run that began under this code: one of an earlier release, which a later one's starter has spoken for, has passed it

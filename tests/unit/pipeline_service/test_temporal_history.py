@@ -65,6 +65,27 @@ async def test_the_end_of_a_run_is_not_waited_for_however_long_the_pauses_are(
     assert not histories.open
 
 
+async def test_the_end_of_a_run_of_which_all_else_was_seen_takes_no_look_more(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.warehouse.held["load_stage_1"].clear()
+    started = await lab.start(plan(lab.tenant_id))
+    histories = Histories(lab)
+    async with lab.worker():
+        execution = await lab.execution(started.pipeline_logging_id)
+        states, looks = [], 0
+        async for state in states_of(histories.client, execution):
+            states.append(state)
+            if state.status is RunStatus.RUNNING:
+                monkeypatch.setattr(temporal_history, "_LULL_SECONDS", 3600.0)
+                looks = histories.looks
+                lab.warehouse.held["load_stage_1"].set()
+    assert [state.status for state in states] == [RunStatus.PENDING, RunStatus.RUNNING, RunStatus.COMPLETE]
+    assert histories.looks == looks
+    assert states[-1] == (await lab.execution(started.pipeline_logging_id)).run.state
+    assert not histories.open
+
+
 async def test_a_run_is_followed_though_nothing_tells_of_its_end(lab: Lab) -> None:
     def away(_request: GetWorkflowExecutionHistoryRequest) -> GetWorkflowExecutionHistoryResponse:
         raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
