@@ -53,7 +53,7 @@ class Activities:
     @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
         """Execute one attempt at a step and record it; beside that, record that the run has begun, and after it, that it has ended, where
-        that falls to this step. What of the latter fails does not fail the step: see BeginRecord, EndRecord."""
+        that falls to this step. What fails of these two does not fail the step: see BeginRecord, EndRecord."""
         start_time = self._clock.now()
 
         async def execute(attempt: Attempt) -> StepResult:
@@ -62,12 +62,10 @@ class Activities:
             try:
                 await self._steps.run(attempt)
             except Exception:
-                if (
-                    task.closes is not None
-                ):  # an attempt that was given up may have ended the run, and dropped what it staged
-                    with suppress(WarehouseError):
-                        if (result := await self._success_before(attempt, begin)) is not None:
-                            return result
+                # An attempt that was given up may have ended the run, and dropped what it staged.
+                with suppress(WarehouseError):
+                    if task.closes is not None and (result := await self._success_before(attempt, begin)) is not None:
+                        return result
                 raise
             await self._records.add_attempt(attempt, start_time=start_time, error=None)
             attempt.has_begun_run = await begin.is_written()
@@ -89,8 +87,8 @@ class Activities:
         """What the attempt did, and the end of its run, where that falls to this step. An attempt that follows another leaves that to the
         run: the other may have recorded an end at its own time."""
         result = attempt.result()
-        begins_run = task.begins is None or result.has_begun_run
-        if task.closes is None or attempt.follows_another or not begins_run:
+        has_begun = task.begins is None or result.has_begun_run
+        if task.closes is None or attempt.follows_another or not has_begun:
             return result
         return await self._end.write_with(task.closes, task.step.step_id, result)
 

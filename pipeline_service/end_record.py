@@ -3,7 +3,7 @@ an activity and a task."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from temporalio import activity
@@ -41,19 +41,19 @@ class EndRecord:
                 await self._leave(leaving, run)
 
     async def write_with(self, closing: Closing, step_id: str, result: StepResult) -> StepResult:
-        """Do the same for a run whose last step has come to this result, in one try; the result, which says when the run ended if that is
-        recorded, and whether its slot is given back. Nobody can cancel that: the record must not say otherwise than the run."""
-        end_time = max(
-            self._clock.now(), activity.info().started_time
-        )  # however our clock goes, not before the step began
+        """Do the same for a run whose last step has come to this result; what fails is left to the run. The result, which says when the run
+        ended if that is recorded, and whether its slot is given back. Nobody can cut that off at once: the record must not say otherwise
+        than the run."""
+        # However our clock goes, not before the step began.
+        end_time = max(self._clock.now(), activity.info().started_time)
         ended = replace(result, run_end_time=end_time.isoformat())
         run = closing.ended(step_id, ended)
         dropping = asyncio.create_task(self._drop_stages(run))
-        if not await _seen_through(self._records.end_run_with_step(run)):
+        if not await _is_done(self._records.end_run_with_step(run)):
             dropping.cancel()
             return result
-        has_left = await _seen_through(self._leave(closing.asking, run))
-        await _seen_through(dropping)
+        has_left = await _is_done(self._leave(closing.asking, run))
+        await _is_done(dropping)
         return replace(ended, has_left=has_left)
 
     async def _leave(self, asking: SlotRequest, run: Run) -> None:
@@ -78,16 +78,16 @@ class EndRecord:
         await asyncio.gather(*map(self._warehouse.delete_table, stages), return_exceptions=True)
 
 
-async def _seen_through(work: Awaitable[None]) -> bool:
+async def _is_done(work: Awaitable[None]) -> bool:
     """Whether it came to its end, also where whoever waits for it is cancelled: then if it does so within PATIENCE_SECONDS. An error is
     told by whoever meets it again."""
     doing, waiting = asyncio.ensure_future(work), asyncio.current_task()
-    assert waiting is not None  # noqa: S101 - a coroutine is awaited in one
-    while not doing.done():
-        is_cancelled = waiting.cancelling() > 0
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([doing], timeout=PATIENCE_SECONDS if is_cancelled else None)
-            if is_cancelled:
-                break
+    patience_seconds = PATIENCE_SECONDS if waiting is not None and waiting.cancelling() else None
+    while True:
+        try:
+            await asyncio.wait([doing], timeout=patience_seconds)
+            break
+        except asyncio.CancelledError:
+            patience_seconds = PATIENCE_SECONDS
     doing.cancel()
     return doing.done() and not doing.cancelled() and doing.exception() is None

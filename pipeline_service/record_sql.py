@@ -17,14 +17,14 @@ def begin_statement(table: TableRef, spec: TableSpec, row: Record) -> Statement:
     return Statement(f"{_merge(table, row)} {_insert(row)}", record_parameters(spec, row))
 
 
-def end_statement(table: TableRef, spec: TableSpec, row: Record) -> Statement:
-    """Bring a run's row to what it is now, or insert it."""
-    return _update(table, spec, row, "")
-
-
-def first_end_statement(table: TableRef, spec: TableSpec, row: Record) -> Statement:
-    """The same, unless the row says already how the run ended."""
-    return _update(table, spec, row, "AND run.end_time IS NULL ")
+def end_statement(table: TableRef, spec: TableSpec, row: Record, *, unless_ended: bool = False) -> Statement:
+    """Bring a run's row to what it is now, or insert it; with `unless_ended` leave one that says already how the run ended."""
+    changes = ", ".join(f"{name} = given.{name}" for name in row if name not in _RUN_KEY)
+    condition = "AND run.end_time IS NULL " if unless_ended else ""
+    return Statement(
+        f"{_merge(table, row)} WHEN MATCHED {condition}THEN UPDATE SET {changes} {_insert(row)}",
+        record_parameters(spec, row),
+    )
 
 
 def last_rows_sql(runs: TableRef, steps: TableRef) -> str:
@@ -111,14 +111,6 @@ def runs_statement(
         f"SELECT * FROM `{table}` WHERE {' AND '.join(conditions)} "
         f"ORDER BY create_time {direction}, pipeline_logging_id {direction} LIMIT {limit}",
         tuple(parameters),
-    )
-
-
-def _update(table: TableRef, spec: TableSpec, row: Record, condition: str) -> Statement:
-    changes = ", ".join(f"{name} = given.{name}" for name in row if name not in _RUN_KEY)
-    return Statement(
-        f"{_merge(table, row)} WHEN MATCHED {condition}THEN UPDATE SET {changes} {_insert(row)}",
-        record_parameters(spec, row),
     )
 
 

@@ -17,7 +17,6 @@ from pipeline_service.record_sql import (
     begin_statement,
     billed_statement,
     end_statement,
-    first_end_statement,
     last_of_days_statement,
     last_rows_sql,
     runs_statement,
@@ -73,9 +72,9 @@ class Records:
 
     async def end_run_with_step(self, run: Run) -> None:
         """Write the run's row as it ended with its last step, unless it is written already how it ended: whoever gave that step up may have
-        had another say."""
+        had another say. Under job ids of its own: `end_run` would attach to this job otherwise, and its word is to be the last."""
         table = TableRef(run.header.tenant_id, RUNS)
-        statement = first_end_statement(table, self._specs[RUNS], await self._fitting(table, run_row(run)))
+        statement = end_statement(table, self._specs[RUNS], await self._fitting(table, run_row(run)), unless_ended=True)
         await self._write(f"{run.pipeline_logging_id}_done", statement, attempt=1)
 
     async def add_attempt(self, attempt: Attempt, *, start_time: datetime, error: RunError | None) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from common.templates.resolved import Severity
 from pipeline_service.backfill import Backfill
@@ -114,6 +115,11 @@ class RunState:
     end_time: datetime | None = None
     error: RunError | None = None
     backfill: Backfill | None = None
+
+    def with_step(self, step_id: str, **fields: Any) -> "RunState":
+        """The state with these fields of one step changed."""
+        steps = tuple(replace(step, **fields) if step.step_id == step_id else step for step in self.steps)
+        return replace(self, steps=steps)
 
 
 @dataclass(frozen=True, slots=True)

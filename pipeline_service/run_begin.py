@@ -30,10 +30,12 @@ class RunBegin:
         await workflow.wait_condition(lambda: self._slot.is_given_at_once is not None or self._is_over)
         if self._is_with(self._first_step_id):
             await workflow.wait_condition(lambda: self._is_recorded is not None or self._is_over)
-            if self._is_recorded is False:
-                await self._record()
-        elif not self._is_over:
-            await self._record()
+            is_left = self._is_recorded is False
+        else:
+            is_left = not self._is_over
+        if is_left:
+            await self.record()
+            self._is_recorded = True
 
     @property
     def is_recorded(self) -> bool:
@@ -51,10 +53,6 @@ class RunBegin:
     def end(self) -> None:
         """The run ends: what is not begun to be recorded is left to the record of the end."""
         self._is_over = True
-
-    async def _record(self) -> None:
-        await self.record()
-        self._is_recorded = True
 
     def record(self) -> workflow.ActivityHandle[None]:
         """By an activity of its own."""

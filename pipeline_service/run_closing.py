@@ -14,24 +14,28 @@ with workflow.unsafe.imports_passed_through():
 
 
 class RunClosing:
-    """One run's. `may_be_with_step` and `gives_slot_back` are known once the run begins: a run that has bytes to settle gives its slot back
-    by itself, afterwards."""
+    """One run's."""
 
     def __init__(self, slot: RunSlot) -> None:
         self._slot = slot
         self._state: RunState | None = None
         self._has_left = False
-        self.may_be_with_step = False
-        self.gives_slot_back = False
+        self._may_be_with_step = False
+        self._gives_slot_back = False
+
+    def prepare(self, *, may_be_with_step: bool, gives_slot_back: bool) -> None:
+        """The run begins. One that has bytes to settle gives its slot back by itself, afterwards, and is not ended with a step."""
+        self._may_be_with_step = may_be_with_step
+        self._gives_slot_back = gives_slot_back
 
     @property
     def state(self) -> RunState | None:
         """How the run ended, where its last step has recorded that; from then on nothing changes it."""
         return self._state
 
-    def beside(self, run: Run) -> Closing | None:
+    def with_step(self, run: Run) -> Closing | None:
         """What the activity of the run's last step is to end with it."""
-        return Closing(run, self._slot.asking) if self.may_be_with_step and self.gives_slot_back else None
+        return Closing(run, self._slot.asking) if self._may_be_with_step and self._gives_slot_back else None
 
     def hear(self, closing: Closing, step_id: str, result: StepResult) -> bool:
         """The step that was to end the run has succeeded. False where the end is still to be recorded."""
@@ -49,11 +53,11 @@ class RunClosing:
         if self._state is not None:
             return self._has_left
         # Another activity, not one more argument: called with fewer than it has, an activity is given none of them in its type.
-        end: Callable[..., Awaitable[None]] = Activities.close_run if self.gives_slot_back else Activities.end_run
+        end: Callable[..., Awaitable[None]] = Activities.close_run if self._gives_slot_back else Activities.end_run
         try:
             await workflow.execute_activity_method(
                 end,
-                args=[run, self._slot.asking] if self.gives_slot_back else [run],
+                args=[run, self._slot.asking] if self._gives_slot_back else [run],
                 start_to_close_timeout=ATTEMPT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=UNTIL_RECORDED,
@@ -64,4 +68,4 @@ class RunClosing:
                 run.pipeline_logging_id,
             )
             return False
-        return self.gives_slot_back
+        return self._gives_slot_back

@@ -74,8 +74,7 @@ class _Activities(ActivityInboundInterceptor):
         if isinstance(subject, StepTask) and info.activity_type == STEP_ACTIVITY:
             self._metrics.step_attempted(subject.step, None)
             self._tell_begin(subject, result)
-            if subject.closes is not None and isinstance(result, StepResult) and result.run_end_time:
-                self._tell_end(subject.closes.ended(subject.step.step_id, result), starter, info)
+            self._tell_end_with(subject, result, starter, info)
         elif isinstance(subject, Run) and info.activity_type == _BEGIN:
             self._metrics.run_begun(subject)
         elif isinstance(subject, Run) and info.activity_type in _ENDS:
@@ -103,7 +102,13 @@ class _Activities(ActivityInboundInterceptor):
         if task.begins is not None and isinstance(result, StepResult) and result.has_begun_run:
             self._metrics.run_begun(task.begins)
 
+    def _tell_end_with(self, task: StepTask, result: object, starter: Context | None, info: activity.Info) -> None:
+        """Tell of a run that this step has ended, and says so to the run: any other is told of with the activity of its own."""
+        if task.closes is not None and isinstance(result, StepResult) and result.run_end_time:
+            self._tell_end(task.closes.ended(task.step.step_id, result), starter, info)
+
     def _tell_end(self, run: Run, starter: Context | None, info: activity.Info) -> None:
+        """Count a run whose end is recorded, and tell its span. Told again where its recording was repeated."""
         self._metrics.run_ended(run)
         if starter is not None:
             self._tell_run(run, starter, info)

@@ -101,15 +101,8 @@ class Closing:
     def ended(self, step_id: str, result: StepResult) -> Run:
         """The run as it ended with what the step did, which says when."""
         end_time = datetime.fromisoformat(result.run_end_time)
-        steps = tuple(
-            replace(step, status=StepStatus.COMPLETE, end_time=end_time, **result.step_fields())
-            if step.step_id == step_id
-            else step
-            for step in self.run.state.steps
-        )
-        return replace(
-            self.run, state=replace(self.run.state, steps=steps, status=RunStatus.COMPLETE, end_time=end_time)
-        )
+        state = self.run.state.with_step(step_id, status=StepStatus.COMPLETE, end_time=end_time, **result.step_fields())
+        return replace(self.run, state=replace(state, status=RunStatus.COMPLETE, end_time=end_time))
 
 
 @dataclass(frozen=True, slots=True)

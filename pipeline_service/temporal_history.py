@@ -75,8 +75,9 @@ async def states_of(client: Client, execution: Execution) -> AsyncGenerator[RunS
             if not page.next_page_token:
                 return
             request.next_page_token = page.next_page_token
-            if page.history.events and (last := await lulls.next()) is not None and last.version == newest + 1:
-                yield state_in(last, groups)
+            last = await lulls.next() if page.history.events else None
+            if last is not None and last.version == newest + 1:  # else states between are still to be told
+                yield last
                 return
     finally:
         lulls.close()

@@ -105,14 +105,16 @@ class RunWorkflow:
     @workflow.run
     async def run(self, plan: Plan) -> RunState:
         """Execute the plan. The result is the last state that the run shows: who waits for its end then has it at once."""
-        self._closing.may_be_with_step = workflow.patched(ENDED_WITH_STEP)
-        may_be_with_step = is_patched(BEGUN_WITH_STEP)
-        self._heeds_answer = may_be_with_step
+        may_end_with_step = workflow.patched(ENDED_WITH_STEP)
+        may_begin_with_step = is_patched(BEGUN_WITH_STEP)
+        self._heeds_answer = may_begin_with_step
         self._heed_answer()
         self._is_spoken_for = is_patched(SPOKEN_FOR)
-        self._closing.gives_slot_back = self._is_spoken_for and self._funds is None
+        self._closing.prepare(
+            may_be_with_step=may_end_with_step, gives_slot_back=self._is_spoken_for and self._funds is None
+        )
         begun = (
-            asyncio.create_task(self._begin.see_to_it(may_be_with_step=may_be_with_step))
+            asyncio.create_task(self._begin.see_to_it(may_be_with_step=may_begin_with_step))
             if self._is_spoken_for
             else self._begin.record()
         )
@@ -191,11 +193,8 @@ class RunWorkflow:
         others = (step for step in self._state.steps if step.step_id != last.step_id)
         if not all(step.status.is_terminal and not self._fails_run(step) for step in others):
             return None
-        steps = tuple(
-            replace(step, newest_source_row_time=newest_source_row_time) if step.step_id == last.step_id else step
-            for step in self._state.steps
-        )
-        return self._closing.beside(self._run(replace(self._state, steps=steps)))
+        state = self._state.with_step(last.step_id, newest_source_row_time=newest_source_row_time)
+        return self._closing.with_step(self._run(state))
 
     async def _close(self, begun: Awaitable[None], ended: RunState) -> None:
         self._begin.end()
@@ -221,10 +220,9 @@ class RunWorkflow:
     def _set(self, changed: PlanStep, **fields: Any) -> None:
         """Change one step; the first that starts is the run's start."""
         state = self._state
-        steps = tuple(replace(step, **fields) if step.step_id == changed.step_id else step for step in state.steps)
         if state.status is RunStatus.PENDING:
             state = replace(state, status=RunStatus.RUNNING, start_time=workflow.now())
-        self._show(replace(state, steps=steps))
+        self._show(state.with_step(changed.step_id, **fields))
 
     def _show(self, state: RunState) -> None:
         """Change the state, and show it."""

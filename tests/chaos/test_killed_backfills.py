@@ -17,7 +17,7 @@ LAST = "2025-11-16"
 NAMED: dict[str, tuple[Moment, str]] = {
     "as a day starts": ("submitting", "_load_stage_"),
     "between publish and record of a day": ("ended", "_load_publish_"),
-    "as a day ends": ("ended", "_end_"),
+    "as a day ends": ("ended", "_done_"),
 }
 MOMENTS = NAMED if FULL else {"as a day ends": NAMED["as a day ends"]}
 

@@ -27,8 +27,8 @@ MORE: dict[str, tuple[Moment, str]] = {
     "between the checks and their record": ("submitting", "_load_checks_"),
     "while it publishes": ("submitted", "_load_publish_"),
     "between two steps": ("submitting", "_verify_checks_"),
-    "before its end is recorded": ("submitting", "_end_"),
-    "once its end is recorded": ("ended", "_end_"),
+    "before its end is recorded": ("submitting", "_done_"),
+    "once its end is recorded": ("ended", "_done_"),
 }
 UNPUBLISHED = {*NAMED, "before anything is recorded", "before the checks", "between the checks and their record"} - {
     "between publish and record",

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from temporalio.api.enums.v1 import EventType
+
 from pipeline_service.engine import Started
 from pipeline_service.run import Run, StepStatus
 from tests.replay.recorded import replay
@@ -50,4 +52,22 @@ async def step_status_is(lab: Lab, started: Started, status: StepStatus) -> None
 
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await shown() is not status:  # noqa: ASYNC110 - the engine says when it says
+            await asyncio.sleep(0.02)
+
+
+def held(lab: Lab, job: str) -> None:
+    """Have the next such job end once the test says so."""
+    lab.warehouse.held[job].clear()
+    lab.warehouse.began[job].clear()
+
+
+async def was_asked_to_stop(lab: Lab, started: Started) -> None:
+    """Return once the engine has told the run's activity to stop."""
+    execution = await lab.execution(started.pipeline_logging_id)
+    handle = lab.client.get_workflow_handle(execution.workflow_id)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not any(  # noqa: ASYNC110 - the engine says when it says
+            event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED
+            for event in (await handle.fetch_history()).events
+        ):
             await asyncio.sleep(0.02)
