@@ -19,9 +19,6 @@ from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import plan, query_step, statement
 from tests.unit.pipeline_service.recording import activities, held, jobs, recorded, step_status_is, with_gate
 
-PATIENCE_SECONDS = 60.0
-BY_ITSELF = ["run_step", "close_run"]
-
 pytestmark = pytest.mark.usefixtures("patience")
 
 
