@@ -121,11 +121,11 @@ class Server:
         grace_seconds = self._settings.shutdown_grace_seconds
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
         await asyncio.sleep(0)  # let it begin: who is ended now must not come back to this server
-        self._under_way.end(lambda method: service_of(method) in OPEN_SERVICES)
+        self._under_way.end_for_good(lambda method: service_of(method) in OPEN_SERVICES)
         for begin_to_end in self._endings:
             begin_to_end()
         await asyncio.wait({stopping}, timeout=max(0.0, grace_seconds - _LAST_WORDS_SECONDS))
-        self._under_way.end()
+        self._under_way.end_for_good()
         await stopping
         await self._exit.aclose()
 

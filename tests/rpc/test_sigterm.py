@@ -38,6 +38,7 @@ steps:
     destination: {table: counted, write: replace_table}
     timeout: 5m
 """
+SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -74,11 +75,11 @@ async def onboarded(tenants: TenantStack) -> tuple[str, Any]:
     return request.tenant_id, as_key(answer.api_key)
 
 
-async def health_states(channel: grpc.aio.Channel) -> list[Any]:
-    """What a health watch tells to its end, which must be UNAVAILABLE."""
+async def rest_of(watch: Any) -> list[Any]:
+    """What else a health watch tells to its end, which must be UNAVAILABLE."""
     states = []
     try:
-        async for answer in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
+        async for answer in watch:
             states.append(answer.status)
     except grpc.aio.AioRpcError as error:
         states.append(error.code())
@@ -111,10 +112,10 @@ async def test_a_call_under_way_finishes_health_says_so_first_and_new_calls_are_
             called = time.monotonic()
             under_way = PipelineServiceStub(channel).CancelRuns(request, metadata=tenants.as_admin, timeout=120)
             await taken_up(channel)
-            health = asyncio.create_task(health_states(channel))
-            await taken_up(channel)
+            watch = aiter(health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()))
+            assert (await anext(watch)).status == SERVING
             process.terminate()
-            assert (await asyncio.wait_for(health, 30))[-2:] == [NOT_SERVING, grpc.StatusCode.UNAVAILABLE]
+            assert await asyncio.wait_for(rest_of(watch), 30) == [NOT_SERVING, grpc.StatusCode.UNAVAILABLE]
             async with channel_to(process) as late:
                 with pytest.raises(grpc.aio.AioRpcError) as told:
                     await PipelineServiceStub(late).CancelRuns(request, metadata=tenants.as_admin, timeout=30)
