@@ -1,4 +1,5 @@
-"""What the engine calls: a step, and the two ends of a run's record. `heartbeat` says how they live and fail.
+"""What the engine calls: a step, and a run's record, from its begin over the rows that its steps left to its end. `heartbeat` says how they
+live and fail.
 
 Without their causes: the engine keeps the text of every cause in its history, and a vendor's may quote rows or hold a token.
 """
@@ -6,7 +7,6 @@ Without their causes: the engine keeps the text of every cause in its history, a
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
 
 import structlog
@@ -15,7 +15,6 @@ from temporalio import activity
 from common.clock import Clock
 from common.errors import WarehouseError
 from common.warehouse.warehouse import Warehouse
-from pipeline_service.begin_record import BeginRecord
 from pipeline_service.end_record import EndRecord
 from pipeline_service.failures import as_application_error, attempt_cancelled, more_bytes_wanted
 from pipeline_service.gate_door import GateDoor
@@ -23,9 +22,10 @@ from pipeline_service.gate_messages import SlotRequest
 from pipeline_service.heartbeat import is_given_up, retried, while_alive
 from pipeline_service.price import Price
 from pipeline_service.records import Records
+from pipeline_service.records_beside import RecordsBeside
 from pipeline_service.run import Run, RunError
 from pipeline_service.step_errors import as_run_error, may_pass, may_pass_soon
-from pipeline_service.step_result import NewestRow, StepDecision, StepResult, StepTask
+from pipeline_service.step_result import AttemptRecord, NewestRow, RunRef, StepDecision, StepResult, StepTask
 from pipeline_service.steps.attempt import PUBLISH, Attempt, NoLongerWanted
 from pipeline_service.steps.executor import StepExecutor
 from pipeline_service.steps.funds import Funds, MoreBytesWanted
@@ -52,43 +52,49 @@ class Activities:
 
     @activity.defn(name=STEP_ACTIVITY)
     async def run_step(self, task: StepTask) -> StepResult:
-        """Execute one attempt at a step and record it; beside that, record that the run has begun, and after it, that it has ended, where
-        that falls to this step. What fails of these two does not fail the step: see BeginRecord, EndRecord."""
+        """Execute one attempt at a step and record it, unless its row is left to the next. Beside it, record what the task says comes
+        before; after it, the end of the run. What fails of these two does not fail the step: see RecordsBeside, EndRecord."""
         start_time = self._clock.now()
 
+        def record_of(attempt: Attempt, error: RunError | None = None) -> AttemptRecord:
+            return AttemptRecord.of(
+                attempt.step, attempt.result(), start_time=start_time, end_time=self._clock.now(), error=error
+            )
+
         async def execute(attempt: Attempt) -> StepResult:
-            if (result := await self._success_before(attempt, begin)) is not None:
+            if (result := await self._success_before(attempt, beside)) is not None:
                 return result
             try:
                 await self._steps.run(attempt)
             except Exception:
                 # An attempt that was given up may have ended the run, and dropped what it staged.
                 with suppress(WarehouseError):
-                    if task.closes is not None and (result := await self._success_before(attempt, begin)) is not None:
+                    if task.closes is not None and (result := await self._success_before(attempt, beside)) is not None:
                         return result
                 raise
-            await self._records.add_attempt(attempt, start_time=start_time, error=None)
-            attempt.has_begun_run = await begin.is_written()
-            return await self._close(task, attempt)
+            own = record_of(attempt)
+            if not task.leaves_record:
+                await self._records.add_attempt(task.run, own, tries=attempt.number)
+            attempt.has_recorded_beside = await beside.are_written()
+            return own.left_in(attempt.result()) if task.leaves_record else await self._close(task, attempt)
 
         async def record(attempt: Attempt, error: RunError) -> None:
             with suppress(WarehouseError):  # The failure to tell of may be that the warehouse is away.
-                await self._records.add_attempt(attempt, start_time=start_time, error=error)
-            attempt.has_begun_run = await begin.is_written()
+                await self._records.add_attempt(task.run, record_of(attempt, error), tries=attempt.number)
+            attempt.has_recorded_beside = await beside.are_written()
 
-        async with BeginRecord(self._records, task.begins) as begin:
+        async with RecordsBeside(self._records, task) as beside:
             return await self._seen_through(task, execute, record)
 
-    async def _success_before(self, attempt: Attempt, begin: BeginRecord) -> StepResult | None:
+    async def _success_before(self, attempt: Attempt, beside: RecordsBeside) -> StepResult | None:
         result = await self._records.success_before(attempt) if attempt.follows_another else None
-        return result and replace(result, has_begun_run=await begin.is_written())
+        return result and result.with_beside(is_written=await beside.are_written())
 
     async def _close(self, task: StepTask, attempt: Attempt) -> StepResult:
         """What the attempt did, and the end of its run, where that falls to this step. An attempt that follows another leaves that to the
         run: the other may have recorded an end at its own time."""
         result = attempt.result()
-        has_begun = task.begins is None or result.has_begun_run
-        if task.closes is None or attempt.follows_another or not has_begun:
+        if task.closes is None or attempt.follows_another or not attempt.has_recorded_beside:
             return result
         return await self._end.write_with(task.closes, task.step.step_id, result)
 
@@ -169,6 +175,13 @@ class Activities:
         """Record that a run has begun."""
         async with retried(may_pass):
             await self._records.begin_run(run, attempt=activity.info().attempt)
+
+    @activity.defn
+    async def record_attempts(self, run: RunRef, records: list[AttemptRecord]) -> None:
+        """Add the rows of steps that have succeeded, which no step after them is known to have added."""
+        tries = activity.info().attempt + 1  # a step may have used up the first
+        async with retried(may_pass):
+            await self._records.add_attempts(run, records, tries=tries)
 
     @activity.defn
     async def end_run(self, run: Run) -> None:

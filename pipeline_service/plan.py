@@ -182,6 +182,11 @@ class PlanStep:
     load: PlanLoad | None = None
 
     @property
+    def asks_first(self) -> bool:
+        """Whether something is asked before it is executed: its condition, or how new its source is."""
+        return self.when is not None or (self.query is not None and self.query.newest_source_row is not None)
+
+    @property
     def published(self) -> PlanQuery | PlanLoad | None:
         """What it stages and publishes; None for a step that publishes nothing."""
         return self.query or self.load

@@ -8,11 +8,12 @@ from pydantic import TypeAdapter
 
 from common.warehouse.rows import required_time_in, text_in, time_in
 from common.warehouse.statements import Record
-from common.warehouse.warehouse import Row, Value
+from common.warehouse.warehouse import Row, TableRef, Value
 from pipeline_service.backfill_json import backfill_in_json, backfill_to_json
+from pipeline_service.price import Price
 from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunState, RunStatus, Step
 from pipeline_service.sample_json import sample_json
-from pipeline_service.step_result import StepResult
+from pipeline_service.step_result import AttemptRecord, RunRef, StepResult
 from pipeline_service.steps.attempt import Attempt, day_of
 
 _STEPS = TypeAdapter(tuple[Step, ...])
@@ -84,26 +85,27 @@ def parameters_in(row: Row) -> Mapping[str, str]:
     return _PARAMETERS.validate_json(str(row["parameters"]))
 
 
-def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, error: RunError | None) -> Record:
+def step_row(run: RunRef, record: AttemptRecord) -> Record:
     """The row of an attempt at a step, COMPLETE or FAILED by whether there is an error."""
-    published = attempt.step.published
+    result, destination, error = record.result, record.destination, record.error
+    price = Price(Decimal(result.price_per_tib_usd))
     return {
-        **_step_columns(attempt),
-        "step_type": attempt.step.type,
+        **_step_columns(run, record.step_id, result.attempts),
+        "step_type": record.step_type,
         "status": "FAILED" if error else "COMPLETE",
-        "start_time": start_time,
-        "end_time": end_time,
-        "duration_ms": _milliseconds(start_time, end_time),
-        "job_id": attempt.stage_job_id,
-        "publish_job_id": attempt.publish_job_id,
-        "rows_staged": attempt.rows_staged,
-        "rows_written": attempt.rows_written,
-        "bytes_processed": attempt.bytes_processed,
-        "bytes_billed": attempt.bytes_billed,
-        "cost_usd": attempt.price.of(attempt.bytes_billed),
-        "price_per_tib_usd": attempt.price.per_tib_usd,
-        "destination_table": attempt.target.table if published else None,
-        "destination_partition": day_of(published.destination.partition) if published else None,
+        "start_time": record.start_time,
+        "end_time": record.end_time,
+        "duration_ms": _milliseconds(record.start_time, record.end_time),
+        "job_id": result.stage_job_id or None,
+        "publish_job_id": result.publish_job_id or None,
+        "rows_staged": result.rows_staged,
+        "rows_written": result.rows_written,
+        "bytes_processed": result.bytes_processed,
+        "bytes_billed": result.bytes_billed,
+        "cost_usd": price.of(result.bytes_billed),
+        "price_per_tib_usd": price.per_tib_usd,
+        "destination_table": TableRef.parse(destination.table).table if destination else None,
+        "destination_partition": day_of(destination.partition) if destination else None,
         **_error_columns(error),
     }
 
@@ -111,7 +113,7 @@ def step_row(attempt: Attempt, *, start_time: datetime, end_time: datetime, erro
 def check_row(attempt: Attempt, outcome: CheckOutcome, sample: Sequence[Row], check_time: datetime) -> Record:
     """The row of a check."""
     return {
-        **_step_columns(attempt),
+        **_step_columns(attempt.run, attempt.step.step_id, attempt.number),
         "check_name": outcome.name,
         "check_type": outcome.type,
         "severity": outcome.severity,
@@ -151,13 +153,13 @@ def result_in(row: Row, checks: tuple[CheckOutcome, ...]) -> StepResult:
     )
 
 
-def _step_columns(attempt: Attempt) -> Mapping[str, Value]:
+def _step_columns(run: RunRef, step_id: str, attempt: int) -> Mapping[str, Value]:
     return {
-        "pipeline_logging_id": attempt.run.pipeline_logging_id,
-        "pipeline_id": attempt.run.pipeline_id,
-        "tenant_id": attempt.run.tenant_id,
-        "step_id": attempt.step.step_id,
-        "attempt": attempt.number,
+        "pipeline_logging_id": run.pipeline_logging_id,
+        "pipeline_id": run.pipeline_id,
+        "tenant_id": run.tenant_id,
+        "step_id": step_id,
+        "attempt": attempt,
     }
 
 

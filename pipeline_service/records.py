@@ -1,5 +1,6 @@
 """The tenant's own tables of runs, step attempts and check results: few statements, each under job ids that run once."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,9 +22,10 @@ from pipeline_service.record_sql import (
     last_rows_sql,
     runs_statement,
 )
-from pipeline_service.run import CheckOutcome, Run, RunError, RunHeader, RunStatus, StepStatus
+from pipeline_service.run import CheckOutcome, Run, RunHeader, RunStatus, StepStatus
 from pipeline_service.run_filter import RunFilter
-from pipeline_service.step_result import StepResult
+from pipeline_service.step_errors import may_pass
+from pipeline_service.step_result import AttemptRecord, RunRef, StepResult
 from pipeline_service.steps.attempt import Attempt, day_of
 
 RUNS, STEPS, CHECKS = "pipeline_runs", "step_logs", "dq_results"
@@ -77,10 +79,20 @@ class Records:
         statement = end_statement(table, self._specs[RUNS], await self._fitting(table, run_row(run)), unless_ended=True)
         await self._write(f"{run.pipeline_logging_id}_done", statement, attempt=1)
 
-    async def add_attempt(self, attempt: Attempt, *, start_time: datetime, error: RunError | None) -> None:
-        """Add the row of an attempt at a step that has just ended."""
-        row = step_row(attempt, start_time=start_time, end_time=self._clock.now(), error=error)
-        await self._insert(attempt, STEPS, f"log{attempt.number}", [row])
+    async def add_attempt(self, run: RunRef, record: AttemptRecord, *, tries: int = 1) -> None:
+        """Add the row of an attempt at a step that has ended. `tries` counts, from 1, the calls that may have been made for it."""
+        prefix = f"{run.pipeline_logging_id}_{record.step_id}_log{record.result.attempts}"
+        await self._insert(
+            prefix, TableRef(run.tenant_id, STEPS), [step_row(run, record)], tries, outlives_refusals=True
+        )
+
+    async def add_attempts(self, run: RunRef, records: Sequence[AttemptRecord], *, tries: int) -> None:
+        """Add several, each whatever becomes of the others. Raises what may pass of that before anything else."""
+        adding = (self.add_attempt(run, record, tries=tries) for record in records)
+        results = await asyncio.gather(*adding, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            raise next(filter(may_pass, errors), errors[0])
 
     async def success_before(self, attempt: Attempt) -> StepResult | None:
         """What an earlier attempt at the step did, where one is recorded to have succeeded: it died before the engine knew."""
@@ -101,7 +113,8 @@ class Records:
     async def add_checks(self, attempt: Attempt, records: Sequence[CheckRecord]) -> None:
         """Add the rows of a step's checks, once for all attempts at the step."""
         rows = [check_row(attempt, record.outcome, record.sample, record.check_time) for record in records]
-        await self._insert(attempt, CHECKS, "checks", rows)
+        prefix = f"{attempt.run.pipeline_logging_id}_{attempt.step.step_id}_checks"
+        await self._insert(prefix, TableRef(attempt.run.tenant_id, CHECKS), rows, attempt.number)
 
     async def check_outcomes(self, attempt: Attempt) -> tuple[CheckOutcome, ...]:
         """The outcomes that were recorded for the step's checks, in their order; empty where none were."""
@@ -196,14 +209,22 @@ class Records:
             self._whole.add(table)
         return {name: value for name, value in row.items() if name in columns or name not in _ADDED}
 
-    async def _insert(self, attempt: Attempt, table: str, effect: str, rows: Sequence[Record]) -> None:
-        target = TableRef(attempt.run.tenant_id, table)
-        fitting = [await self._fitting(target, row) for row in rows]
-        statement = insert_statement(target, self._specs[table], fitting)
-        prefix = f"{attempt.run.pipeline_logging_id}_{attempt.step.step_id}_{effect}"
-        await self._write(prefix, statement, attempt.number)
+    async def _insert(
+        self,
+        job_id_prefix: str,
+        table: TableRef,
+        rows: Sequence[Record],
+        tries: int,
+        *,
+        outlives_refusals: bool = False,
+    ) -> None:
+        fitting = [await self._fitting(table, row) for row in rows]
+        statement = insert_statement(table, self._specs[table.table], fitting)
+        await self._write(job_id_prefix, statement, tries, outlives_refusals=outlives_refusals)
 
-    async def _write(self, job_id_prefix: str, statement: Statement, attempt: int) -> None:
+    async def _write(
+        self, job_id_prefix: str, statement: Statement, attempt: int, *, outlives_refusals: bool = False
+    ) -> None:
         await run_once(
             self._warehouse,
             lambda number: QueryJob(f"{job_id_prefix}_{number}", statement, timeout_seconds=_DEADLINE_SECONDS),
@@ -211,6 +232,7 @@ class Records:
             max_attempts=_TRIES * attempt,
             clock=self._clock,
             leaves_job=lambda: True,
+            outlives_refusals=outlives_refusals,
         )
 
     async def _read(self, sql: str, **parameters: str) -> list[Row]:

@@ -77,7 +77,4 @@ def _step_of_first_activity(plan: Plan) -> str | None:
         return None
     done = {step.step_id for step in plan.done}
     first = next((step for step in plan.steps if step.step_id not in done and done.issuperset(step.depends_on)), None)
-    if first is None or first.when is not None:
-        return None
-    is_searched = first.query is not None and first.query.newest_source_row is not None
-    return None if is_searched else first.step_id
+    return None if first is None or first.asks_first else first.step_id

@@ -25,7 +25,7 @@ from pipeline_service.failures import ATTEMPT_CANCELLED, NO_FAILURES
 from pipeline_service.run import Run, RunStatus
 from pipeline_service.run_attributes import RUN_STATUS, STEP_ID
 from pipeline_service.run_metrics import RunMetrics
-from pipeline_service.step_result import StepResult, StepTask
+from pipeline_service.step_result import RunRef, StepResult, StepTask
 from pipeline_service.temporal_names import BACKFILL_WORKFLOW, RUN_WORKFLOW, STEP_ACTIVITY
 from pipeline_service.temporal_trace import PassesTraceOn, run_span_id, starter_in, within_run
 
@@ -134,11 +134,9 @@ class _Activities(ActivityInboundInterceptor):
 def _names(subject: object) -> Mapping[str, str]:
     """What an activity is about: names and ids, nothing that a caller gave as a value."""
     if isinstance(subject, StepTask):
-        run, step = subject.run, subject.step
-        return {
-            **_run_names(run.tenant_id, run.pipeline_id, run.pipeline_logging_id),
-            STEP_ID: step.step_id,
-        }
+        return {**_names(subject.run), STEP_ID: subject.step.step_id}
+    if isinstance(subject, RunRef):
+        return _run_names(subject.tenant_id, subject.pipeline_id, subject.pipeline_logging_id)
     if isinstance(subject, Run):
         header = subject.header
         return _run_names(header.tenant_id, header.pipeline_id, subject.pipeline_logging_id)

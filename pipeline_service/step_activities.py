@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.plan import PlanStep
     from pipeline_service.run import Run
     from pipeline_service.run_funds import RunFunds
-    from pipeline_service.step_result import Closing, RunRef, StepResult, StepTask
+    from pipeline_service.step_result import AttemptRecord, Closing, RunRef, StepResult, StepTask
 
 AnyResult = TypeVar("AnyResult")
 
@@ -40,20 +40,30 @@ class StepActivities:
         """Whether the step's `when` holds."""
         if self._has_budget():
             return (await self._funded(Activities.decide_funded_step, step)).holds
-        return await self._attempted(Activities.decide_step, step)
+        return await self._attempted(Activities.decide_step, StepTask(self._run, step))
 
     async def newest_row_time(self, step: PlanStep) -> datetime | None:
         """When the newest row of the step's source came; None where it has none."""
         if self._has_budget():
             return (await self._funded(Activities.find_newest_row, step)).time
-        return (await self._attempted(Activities.find_newest_row, step)).time
+        return (await self._attempted(Activities.find_newest_row, StepTask(self._run, step))).time
 
-    async def run_step(self, step: PlanStep, begins: Run | None = None, closes: Closing | None = None) -> StepResult:
-        """Execute the step. `begins` is the run whose begin to record beside it, `closes` the one to end with it; such runs have no
-        budget."""
+    async def run_step(
+        self,
+        step: PlanStep,
+        *,
+        begins: Run | None = None,
+        closes: Closing | None = None,
+        left_records: tuple[AttemptRecord, ...] = (),
+        leaves_record: bool = False,
+    ) -> StepResult:
+        """Execute the step. See StepTask for what its activity is to record beside, after, and not at all; none of it within a budget."""
         if self._has_budget():
             return await self._funded(Activities.run_step, step)
-        return await self._attempted(Activities.run_step, step, begins=begins, closes=closes)
+        task = StepTask(
+            self._run, step, begins=begins, closes=closes, left_records=left_records, leaves_record=leaves_record
+        )
+        return await self._attempted(Activities.run_step, task)
 
     def _has_budget(self) -> bool:
         return self._funds is not None and is_patched(BUDGET)
@@ -66,7 +76,9 @@ class StepActivities:
 
         async def attempt(number: int, funds: Mapping[str, int], billed_before: int) -> AnyOutcome:
             return await self._attempted(
-                activity, step, attempts=1, number=number, funds=funds, billed_before=billed_before
+                activity,
+                StepTask(self._run, step, attempt=number, funds=funds, billed_before=billed_before),
+                attempts=1,
             )
 
         most_attempts = step.max_attempts + LOST_ATTEMPTS
@@ -75,34 +87,30 @@ class StepActivities:
     async def _attempted(
         self,
         activity: Callable[[Activities, StepTask], Awaitable[AnyResult]],
-        step: PlanStep,
+        task: StepTask,
         *,
         attempts: int | None = None,
-        number: int | None = None,
-        funds: Mapping[str, int] | None = None,
-        billed_before: int = 0,
-        begins: Run | None = None,
-        closes: Closing | None = None,
     ) -> AnyResult:
         """What an activity makes of a step. Raises ActivityError once its attempts are used up: the step's own, unless `attempts` are
         given; CancelledError."""
         heed_cancellation()
+        step = task.step
         attempt = workflow.start_activity_method(
             activity,
-            StepTask(self._run, step, number, funds, billed_before, begins, closes),
+            task,
             start_to_close_timeout=timedelta(seconds=step.timeout_seconds) + BACKSTOP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=RetryPolicy(maximum_attempts=attempts or step.max_attempts + LOST_ATTEMPTS),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=step.step_id,
         )
-        is_plain = funds is None and closes is None
-        return await (attempt if is_plain else outcome_of(attempt))
+        must_be_heard = task.funds is not None or task.closes is not None or task.leaves_record
+        return await (outcome_of(attempt) if must_be_heard else attempt)
 
 
 async def outcome_of(attempt: workflow.ActivityHandle[AnyResult]) -> AnyResult:
     """What an attempt comes to, also where its run is cancelled in the same task of the workflow: of both the SDK tells the cancellation
-    alone, and what was billed, or that the run has ended, would be lost."""
+    alone, and what was billed, that the run has ended, or the row that the step leaves to the next, would be lost."""
     if not is_patched(BEGUN_WITH_STEP):
         return await attempt
     try:

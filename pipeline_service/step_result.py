@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from common.templates.resolved import StepType
 from pipeline_service.gate_messages import SlotRequest
-from pipeline_service.plan import PlanStep
-from pipeline_service.run import CheckOutcome, Run, RunStatus, StepStatus
+from pipeline_service.plan import PlanStep, PlanTable
+from pipeline_service.run import CheckOutcome, Run, RunError, RunStatus, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class RunRef:
 class StepTask:
     """One step to execute. Where the run has a budget, `funds` says what this attempt, the one with the number `attempt`, may bill, by
     purpose (see steps.funds), and `billed_before` what it read for before it asked for these; None where it has none, and the engine
-    numbers the attempts. `begins` is the run as it begins, to be recorded beside the step, `closes` the run to be ended with it; each None
-    where that is not this step's to do."""
+    numbers the attempts. `begins` is the run as it begins, and `left_records` are rows of the steps before, to be recorded beside the step;
+    `closes` is the run to be ended with it. Each is None or empty where that is not this step's to do. `leaves_record` says that the row of
+    its success is left to the step that follows."""
 
     run: RunRef
     step: PlanStep
@@ -34,6 +36,8 @@ class StepTask:
     billed_before: int = 0
     begins: Run | None = None
     closes: "Closing | None" = None
+    left_records: "tuple[AttemptRecord, ...]" = ()
+    leaves_record: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class StepResult:
     """What a step did, also when it failed: counts, the outcomes of its checks, the jobs that staged and published, and the price of a TiB
     in decimal text; where the run has a budget, what it has billed of its funds, and what it wants more; and, where this step was to do
     that, whether it is known that the run is recorded to have begun, when it ended (ISO 8601), empty where that is not recorded, and
-    whether it has given its slot back. Only what JSON has: the detail of a failure is read without our converter."""
+    whether it has given its slot back; whether the rows that were left to it are known to be added; and, where it leaves its own, when the
+    attempt began and ended (ISO 8601). Only what JSON has: the detail of a failure is read without our converter."""
 
     attempts: int = 0
     rows_staged: int = 0
@@ -74,6 +79,12 @@ class StepResult:
     has_begun_run: bool = False
     run_end_time: str = ""
     has_left: bool = False
+    has_recorded_left: bool = False
+    left_times: tuple[str, str] | None = None
+
+    def with_beside(self, *, is_written: bool) -> "StepResult":
+        """The result of a step beside which it is known that what it was to record there is written."""
+        return replace(self, has_begun_run=is_written, has_recorded_left=is_written)
 
     def step_fields(self) -> Mapping[str, Any]:
         """What of it a run shows of its step."""
@@ -88,6 +99,46 @@ class StepResult:
             "publish_job_id": self.publish_job_id,
             "price_per_tib_usd": self.price_per_tib_usd,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """What the row of an attempt at a step says. `destination` is None where the step publishes nothing, `error` where it succeeded."""
+
+    step_id: str
+    step_type: StepType
+    destination: PlanTable | None
+    result: StepResult
+    start_time: datetime
+    end_time: datetime
+    error: RunError | None = None
+
+    @classmethod
+    def of(
+        cls,
+        step: PlanStep,
+        result: StepResult,
+        *,
+        start_time: datetime,
+        end_time: datetime,
+        error: RunError | None = None,
+    ) -> "AttemptRecord":
+        """What an attempt at the step did, when it began and ended, and how it failed."""
+        destination = step.published.destination if step.published else None
+        return cls(step.step_id, step.type, destination, result, start_time, end_time, error)
+
+    @classmethod
+    def left_by(cls, step: PlanStep, result: StepResult) -> "AttemptRecord | None":
+        """What a step that has succeeded leaves to the one that follows; None where its row is added."""
+        if result.left_times is None:
+            return None
+        start_time, end_time = map(datetime.fromisoformat, result.left_times)
+        # Without what the row does not say: a run of many checks would carry it through its history.
+        return cls.of(step, replace(result, left_times=None, checks=()), start_time=start_time, end_time=end_time)
+
+    def left_in(self, result: StepResult) -> StepResult:
+        """The result, with what `left_by` needs to make this of it."""
+        return replace(result, left_times=(self.start_time.isoformat(), self.end_time.isoformat()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ async def working(
             activities.decide_funded_step,
             activities.find_newest_row,
             activities.begin_run,
+            activities.record_attempts,
             activities.end_run,
             activities.close_run,
             gate_activities.open_gate,

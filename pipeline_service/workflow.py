@@ -18,8 +18,16 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.budget_messages import Funding
     from pipeline_service.failures import failure_of
     from pipeline_service.heed_cancellation import is_being_cancelled
+    from pipeline_service.left_records import LeftRecords
     from pipeline_service.listeners import Listeners
-    from pipeline_service.patches import BEGUN_WITH_STEP, ENDED_WITH_STEP, GATE, SPOKEN_FOR, is_patched
+    from pipeline_service.patches import (
+        BEGUN_WITH_STEP,
+        ENDED_WITH_STEP,
+        GATE,
+        RECORDED_WITH_NEXT,
+        SPOKEN_FOR,
+        is_patched,
+    )
     from pipeline_service.plan import Plan, PlanStep
     from pipeline_service.run import Run, RunError, RunState, RunStatus, Step, StepStatus, cancelled
     from pipeline_service.run_begin import RunBegin
@@ -28,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.run_id import pipeline_logging_id_for
     from pipeline_service.run_slot import RunSlot
     from pipeline_service.step_activities import StepActivities
-    from pipeline_service.step_result import Closing, RunRef, StepResult
+    from pipeline_service.step_result import AttemptRecord, Closing, RunRef, StepResult
     from pipeline_service.temporal_names import (
         ASKED_SIGNAL,
         FUNDING_SIGNAL,
@@ -70,6 +78,7 @@ class RunWorkflow:
             self._pipeline_logging_id, plan.header.pipeline_id, plan.header.tenant_id, info.workflow_start_time
         )
         self._activities = StepActivities(run, self._funds)
+        self._left_records = LeftRecords(run, plan)
 
     @workflow.signal(name=GRANT_SIGNAL)
     def grant(self) -> None:
@@ -105,7 +114,8 @@ class RunWorkflow:
     @workflow.run
     async def run(self, plan: Plan) -> RunState:
         """Execute the plan. The result is the last state that the run shows: who waits for its end then has it at once."""
-        may_end_with_step = workflow.patched(ENDED_WITH_STEP)
+        self._left_records.prepare(may_be_left=workflow.patched(RECORDED_WITH_NEXT))
+        may_end_with_step = is_patched(ENDED_WITH_STEP)
         may_begin_with_step = is_patched(BEGUN_WITH_STEP)
         self._heeds_answer = may_begin_with_step
         self._heed_answer()
@@ -156,6 +166,7 @@ class RunWorkflow:
             newest_source_row_time = None
             begins = self._begin.beside(step.step_id)
             closes = None
+            left_records: tuple[AttemptRecord, ...] = ()
             result = StepResult()
             try:
                 if step.when is not None and not await self._activities.condition_is_true(step):
@@ -165,7 +176,14 @@ class RunWorkflow:
                     newest_source_row_time = await self._activities.newest_row_time(step)
                 if begins is not None or self._begin.is_recorded:  # what ends a run finds its row
                     closes = self._closes(step, newest_source_row_time)
-                result = await self._activities.run_step(step, begins, closes)
+                left_records = self._left_records.take()
+                result = await self._activities.run_step(
+                    step,
+                    begins=begins,
+                    closes=closes,
+                    left_records=left_records,
+                    leaves_record=self._left_records.is_to_leave(step, self._lets_pass),
+                )
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
                 if is_cancelled_exception(failure) or is_being_cancelled():
@@ -178,6 +196,7 @@ class RunWorkflow:
             finally:
                 if begins is not None:
                     self._begin.hear(is_recorded=result.has_begun_run)
+                self._left_records.hear(step, left_records, result)
         if closes is not None and self._closing.hear(closes, step.step_id, result):
             return
         self._set(
@@ -200,6 +219,7 @@ class RunWorkflow:
         self._begin.end()
         with suppress(ActivityError):
             await begun
+        await self._left_records.add()
         has_left = await self._closing.record(self._run(ended))
         if self._funds is not None:
             await self._funds.close()
@@ -213,6 +233,10 @@ class RunWorkflow:
         """Whether the steps that depend on this one are skipped: it did not succeed, and no failure of it was to be passed over."""
         status = self._status(step_id)
         return status is not StepStatus.COMPLETE and not (status is StepStatus.FAILED and step_id in self._passed_over)
+
+    def _lets_pass(self, step_id: str) -> bool:
+        """Whether it holds up none of the steps that depend on it."""
+        return self._status(step_id).is_terminal and not self._blocks_dependents(step_id)
 
     def _status(self, step_id: str) -> StepStatus:
         return next(step.status for step in self._state.steps if step.step_id == step_id)

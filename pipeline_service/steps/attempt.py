@@ -75,8 +75,8 @@ class Attempt:
         self.stage_job_id: str | None = None
         self.publish_job_id: str | None = None
         self.checks: tuple[CheckOutcome, ...] = ()
-        self.has_begun_run = False
-        """Whether it is known that the begin of the run is recorded, which was beside this attempt's work."""
+        self.has_recorded_beside = False
+        """Whether it is known that what was to be recorded beside this attempt's work is."""
         self._leaves_jobs = leaves_jobs
         self._is_wanted = is_wanted
 
@@ -204,8 +204,7 @@ class Attempt:
             f"{self.price.per_tib_usd:f}",
             self.billed(),
             wanted or {},
-            self.has_begun_run,
-        )
+        ).with_beside(is_written=self.has_recorded_beside)
 
     @property
     def target(self) -> TableRef:

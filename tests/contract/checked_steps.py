@@ -20,7 +20,7 @@ from pipeline_service.price import Price
 from pipeline_service.records import CHECKS, RUNS, STEPS, Records
 from pipeline_service.run import CheckOutcome, Run, RunHeader, RunState, RunStatus
 from pipeline_service.step_errors import StepFailed
-from pipeline_service.step_result import RunRef
+from pipeline_service.step_result import AttemptRecord, RunRef
 from pipeline_service.steps.accounts import StepAccounts
 from pipeline_service.steps.attempt import Attempt
 from pipeline_service.steps.checks import Checks
@@ -136,7 +136,8 @@ class CheckedStep:
     ) -> None:
         """Record an attempt as one that has succeeded, and its run as one that ended so, both as long ago before NOW."""
         run, time = done.attempt.run, NOW - ago
-        await self.records.add_attempt(done.attempt, start_time=time, error=None)
+        record = AttemptRecord.of(done.attempt.step, done.attempt.result(), start_time=time, end_time=self._clock.now())
+        await self.records.add_attempt(run, record)
         header = RunHeader(self.tenant_id, run.pipeline_id, "0" * 64, "", "", {})
         state = RunState((), status=status, start_time=time, end_time=time)
         await self.records.end_run(Run(run.pipeline_logging_id, time, header, state), attempt=1)

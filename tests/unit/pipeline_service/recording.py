@@ -1,16 +1,18 @@
 """What was recorded of a run, and by which of its activities."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from temporalio.api.enums.v1 import EventType
 
+from common.templates.resolved import ResolvedStep
 from pipeline_service.engine import Started
 from pipeline_service.run import Run, StepStatus
 from tests.replay.recorded import replay
 from tests.unit.pipeline_service.conftest import Lab
-from tests.unit.pipeline_service.plans import plan
+from tests.unit.pipeline_service.plans import plan, query_step
 
 PATIENCE_SECONDS = 60.0
 
@@ -44,11 +46,12 @@ def recorded(lab: Lab, run: Run) -> list[str]:
     return [row["status"] for row in rows if row["pipeline_logging_id"] == run.pipeline_logging_id]
 
 
-async def step_status_is(lab: Lab, started: Started, status: StepStatus) -> None:
-    """Return once the run shows its first step so."""
+async def step_status_is(lab: Lab, started: Started, status: StepStatus, step_id: str | None = None) -> None:
+    """Return once the run shows this step so, its first unless one is named."""
 
     async def shown() -> StepStatus:
-        return (await lab.execution(started.pipeline_logging_id)).run.state.steps[0].status
+        steps = (await lab.execution(started.pipeline_logging_id)).run.state.steps
+        return next(step.status for step in steps if step.step_id == (step_id or steps[0].step_id))
 
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await shown() is not status:  # noqa: ASYNC110 - the engine says when it says
@@ -71,3 +74,32 @@ async def was_asked_to_stop(lab: Lab, started: Started) -> None:
             for event in (await handle.fetch_history()).events
         ):
             await asyncio.sleep(0.02)
+
+
+def chain(lab: Lab, *step_ids: str) -> list[ResolvedStep]:
+    """The step `load`, and these, each after the one before it."""
+    steps = [query_step(lab.tenant_id)]
+    for step_id in step_ids:
+        lab.warehouse.selects[f"select {step_id}"] = []
+        steps.append(query_step(lab.tenant_id, step_id, after=(steps[-1].step_id,)))
+    return steps
+
+
+def logged(lab: Lab, run: Run) -> Counter[tuple[str, str]]:
+    """The run's rows: how many there are of each step with each status."""
+    rows = lab.warehouse.records("step_logs")
+    return Counter(
+        (row["step_id"], row["status"]) for row in rows if row["pipeline_logging_id"] == run.pipeline_logging_id
+    )
+
+
+def once(**statuses: str) -> Counter[tuple[str, str]]:
+    """One row of each of these steps."""
+    return Counter(statuses.items())
+
+
+async def scheduled(lab: Lab, started: Started, activity: str) -> None:
+    """Return once the run has scheduled this activity."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while activity not in await activities(lab, started):  # noqa: ASYNC110 - the engine says when it says
+            await asyncio.sleep(0.05)

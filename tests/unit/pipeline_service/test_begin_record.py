@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from common.errors import Terminal
-from pipeline_service import begin_record
+from pipeline_service import records_beside
 from pipeline_service.plan import Plan
 from pipeline_service.run import RunStatus, StepStatus
 from tests.unit.pipeline_service.conftest import Lab
@@ -69,7 +69,7 @@ async def test_a_begin_that_cannot_be_recorded_does_not_fail_the_step(lab: Lab, 
 async def test_the_end_is_recorded_after_a_begin_that_takes_longer_than_the_step_waits(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(begin_record, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(records_beside, "PATIENCE_SECONDS", 0.1)
     async with with_gate(lab):
         lab.warehouse.held["begin_1"].clear()
         started = await lab.start(plan(lab.tenant_id))

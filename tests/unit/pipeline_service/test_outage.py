@@ -1,12 +1,10 @@
 """How long an attempt waits for what is away, by a clock that does not move by itself, and what that leaves of a run."""
 
-from datetime import datetime
-
 import pytest
 
 from common.errors import JobAborted, Terminal, Transient, Unavailable
-from pipeline_service.run import RunError, RunStatus
-from pipeline_service.steps.attempt import Attempt
+from pipeline_service.run import RunStatus
+from pipeline_service.step_result import AttemptRecord, RunRef
 from pipeline_service.steps.outage import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS, Outage
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import check, plan, query_step
@@ -78,8 +76,8 @@ async def test_a_success_that_is_recorded_is_neither_done_nor_measured_nor_recor
     }
     add_attempt, answers_lost = lab.records.add_attempt, iter([True])
 
-    async def add_and_lose_the_answer(attempt: Attempt, *, start_time: datetime, error: RunError | None) -> None:
-        await add_attempt(attempt, start_time=start_time, error=error)
+    async def add_and_lose_the_answer(run: RunRef, record: AttemptRecord, *, tries: int = 1) -> None:
+        await add_attempt(run, record, tries=tries)
         if next(answers_lost, False):
             raise Transient("away")
 

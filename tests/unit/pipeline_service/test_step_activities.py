@@ -11,7 +11,7 @@ from temporalio.worker import Worker
 
 from pipeline_service.gate_messages import SlotRequest
 from pipeline_service.heartbeat import while_alive
-from pipeline_service.patches import BEGUN_WITH_STEP, ENDED_WITH_STEP
+from pipeline_service.patches import BEGUN_WITH_STEP, ENDED_WITH_STEP, RECORDED_WITH_NEXT
 from pipeline_service.run import Run
 from pipeline_service.step_activities import StepActivities, outcome_of
 from pipeline_service.step_result import Closing, RunRef, StepResult, StepTask
@@ -52,13 +52,26 @@ class Ending:
             SlotRequest(info.workflow_id, info.run_id, info.start_time, "acme-gcp-cost-bill"),
         )
         activities = StepActivities(RunRef("run", "acme-gcp-cost-bill", "acme"), None)
-        return (await activities.run_step(the_plan.steps[0], None, closes)).run_end_time
+        return (await activities.run_step(the_plan.steps[0], closes=closes)).run_end_time
 
 
-@pytest.mark.parametrize("workflow_class", [Attempting, Ending])
+@workflow.defn(sandboxed=False)
+class Leaving:
+    """Nothing but a step that leaves its row to the next."""
+
+    @workflow.run
+    async def run(self) -> str:
+        """When it began."""
+        workflow.patched(RECORDED_WITH_NEXT)
+        activities = StepActivities(RunRef("run", "acme-gcp-cost-bill", "acme"), None)
+        began, _ = (await activities.run_step(plan("acme").steps[0], leaves_record=True)).left_times or ("", "")
+        return began
+
+
+@pytest.mark.parametrize("workflow_class", [Attempting, Ending, Leaving])
 @pytest.mark.parametrize("is_cancelled_first", [False, True])
 async def test_an_attempt_that_ended_before_its_run_heard_of_a_cancellation_is_heard_of_with_it(
-    lab: Lab, is_cancelled_first: bool, workflow_class: type[Attempting | Ending]
+    lab: Lab, is_cancelled_first: bool, workflow_class: type[Attempting | Ending | Leaving]
 ) -> None:
     began, let_go = asyncio.Event(), asyncio.Event()
 
@@ -75,7 +88,7 @@ async def test_an_attempt_that_ended_before_its_run_heard_of_a_cancellation_is_h
     @activity.defn
     async def run_step(_task: StepTask) -> StepResult:
         await end()
-        return StepResult(run_end_time="what it came to")
+        return StepResult(run_end_time="what it came to", left_times=("what it came to", ""))
 
     queue = str(uuid.uuid4())
 

@@ -134,19 +134,20 @@ async def test_a_late_watcher_misses_nothing_that_comes_after_it(lab: Lab) -> No
 
 
 class ForgetfulHistory:
-    """Temporal's service, which refuses every other page token, as it does when it does not know its own any more."""
+    """Temporal's service, which refuses every other page token, as it does when it does not know its own any more. Once it has, it sets
+    `refused`."""
 
-    def __init__(self, service: WorkflowService) -> None:
+    def __init__(self, service: WorkflowService, *, refused: asyncio.Event) -> None:
         self._service = service
         self._asked = 0
-        self.refused = 0
+        self._refused = refused
 
     async def get_workflow_execution_history(
         self, request: GetWorkflowExecutionHistoryRequest, **options: Any
     ) -> GetWorkflowExecutionHistoryResponse:
         self._asked += bool(request.next_page_token)
         if request.next_page_token and self._asked % 2:
-            self.refused += 1
+            self._refused.set()
             status = GrpcStatus(code=3)
             status.details.add().type_url = FORGOTTEN
             raise RPCError("don't match", RPCStatusCode.INVALID_ARGUMENT, status.SerializeToString())
@@ -156,14 +157,14 @@ class ForgetfulHistory:
 async def test_a_follower_whose_place_the_server_forgets_misses_and_repeats_nothing(lab: Lab) -> None:
     started = await lab.start(plan(lab.tenant_id))
     execution = await lab.execution(started.pipeline_logging_id)
-    service = ForgetfulHistory(lab.client.workflow_service)
+    service = ForgetfulHistory(lab.client.workflow_service, refused=lab.warehouse.held["load_stage_1"])
     client: Any = SimpleNamespace(
         namespace=lab.client.namespace, data_converter=lab.client.data_converter, workflow_service=service
     )
+    lab.warehouse.held["load_stage_1"].clear()
     async with lab.worker():
         changes = TemporalEngine(client, task_queue=lab.task_queue).changes(execution)
         versions = [run.state.version async for run in changes]
-    assert service.refused
     assert versions == list(range(len(versions)))
     assert (await lab.execution(started.pipeline_logging_id)).run.state.version == versions[-1]
 
