@@ -10,12 +10,14 @@ with workflow.unsafe.imports_passed_through():
     from pipeline_service.plan import Plan
     from pipeline_service.run import Run
     from pipeline_service.run_slot import RunSlot
+    from pipeline_service.temporal_fairness import record_turn_of
 
 
 class RunBegin:
     """One run's. `run` gives the run as it is at that moment."""
 
     def __init__(self, plan: Plan, slot: RunSlot, run: Callable[[], Run]) -> None:
+        self._tenant_id = plan.header.tenant_id
         self._slot = slot
         self._run = run
         self._first_step_id = _step_of_first_activity(plan)
@@ -63,6 +65,7 @@ class RunBegin:
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=UNTIL_RECORDED,
             cancellation_type=workflow.ActivityCancellationType.ABANDON,
+            priority=record_turn_of(self._tenant_id),
         )
 
     def _is_with(self, step_id: str | None) -> bool:

@@ -6,11 +6,13 @@ import pytest
 
 from common.errors import Terminal
 from pipeline_service import records_beside
+from pipeline_service.engine import Started
+from pipeline_service.gate_messages import Limits
 from pipeline_service.plan import Plan
 from pipeline_service.run import RunStatus, StepStatus
 from tests.unit.pipeline_service.conftest import Lab
 from tests.unit.pipeline_service.plans import plan, query_step, statement
-from tests.unit.pipeline_service.recording import activities, jobs, recorded, step_status_is, with_gate
+from tests.unit.pipeline_service.recording import activities, held, jobs, recorded, step_status_is, with_gate
 from tests.waiting import until
 
 PATIENCE_SECONDS = 60.0
@@ -50,6 +52,27 @@ async def test_a_run_whose_first_activity_is_another_begins_its_record_by_itself
     assert (await activities(lab, started)).count("begin_run") == 1
     assert [job for job in jobs(lab) if "begin" in job] == jobs(lab)[:1] == ["begin_1"]
     assert recorded(lab, run) == ["COMPLETE"]
+
+
+async def test_the_begin_of_a_run_that_waits_has_a_turn_besides_that_of_its_tenants_steps(lab: Lab) -> None:
+    lab.limit(Limits(per_tenant=1, per_template=1))
+    async with with_gate(lab):
+        held(lab, "load_stage_1")
+        first, second = [await lab.start(plan(lab.tenant_id, note=note)) for note in ("first", "second")]
+        await until(lambda: jobs(lab) == ["begin_1", "begin_1"], PATIENCE_SECONDS)
+        lab.warehouse.held["load_stage_1"].set()
+        for started in (first, second):
+            await lab.end_of(started)
+    assert await turns(lab, second) == {"begin_run": f"{lab.tenant_id}/records", "run_step": lab.tenant_id}
+
+
+async def turns(lab: Lab, started: Started) -> dict[str, str]:
+    """In whose turn each activity of the run was, that of its workflow where it has none of its own."""
+    execution = await lab.execution(started.pipeline_logging_id)
+    history = await lab.client.get_workflow_handle(execution.workflow_id).fetch_history()
+    own = history.events[0].workflow_execution_started_event_attributes.priority.fairness_key
+    scheduled = [event.activity_task_scheduled_event_attributes for event in history.events]
+    return {one.activity_type.name: one.priority.fairness_key or own for one in scheduled if one.activity_type.name}
 
 
 @pytest.mark.parametrize("error", [Terminal("refused"), RuntimeError("unforeseen")], ids=["refused", "unforeseen"])
