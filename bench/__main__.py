@@ -80,7 +80,7 @@ async def _findings(stack: Stack, rounds: Rounds, configs_dir: Path) -> AsyncGen
     tenant = await stack.onboard(PROFILES[0].tenant_id)
     yield await interceptors.measure(rounds)
     yield [await list_templates.measure(stack, tenant, rounds)]
-    yield await rest.measure(stack, tenant, rounds)
+    yield await rest.measure(stack, rounds)
     yield [await get_run.measure(stack, tenant, rounds)]
     yield await verification.measure(stack, tenant, rounds)
     yield await run_template.measure(stack, tenant, rounds)

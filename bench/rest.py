@@ -8,7 +8,7 @@ import grpc
 
 from bench.report import Ratio
 from bench.rounds import Rounds, in_turn
-from bench.stack import CALL_SECONDS, Stack, Tenant
+from bench.stack import CALL_SECONDS, Stack
 from convergence.pipeline.v1.pipeline_service_pb2 import ListTemplatesRequest
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceStub
 from local_stack.api_client import CHANNEL_OPTIONS
@@ -17,19 +17,21 @@ BOUND = 3.0
 PATH = "/api/v1/pipelines/templates"
 
 
-async def measure(stack: Stack, tenant: Tenant, rounds: Rounds) -> tuple[Ratio, Ratio]:
-    """ListTemplates, warm; every caller has one connection, which it keeps."""
+async def measure(stack: Stack, rounds: Rounds) -> tuple[Ratio, Ratio]:
+    """ListTemplates, warm; every caller has one connection, which it keeps, and a key of its own: taking turns they call oftener than one
+    may."""
+    straight, by_grpc, by_rest = [await stack.onboard(f"rest_{number}") for number in range(3)]
     address = stack.running.addresses["gateway"]
     request = ListTemplatesRequest()
     async with (
-        _rest_call(address, str(dict(tenant.call["metadata"])["x-api-key"])) as over_rest,
+        _rest_call(address, str(dict(by_rest.call["metadata"])["x-api-key"])) as over_rest,
         grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel,
     ):
         through = PipelineServiceStub(channel)
         taken = await in_turn(
             {
-                "grpc": lambda: stack.pipelines.ListTemplates(request, **tenant.call),
-                "through": lambda: through.ListTemplates(request, **tenant.call),
+                "grpc": lambda: stack.pipelines.ListTemplates(request, **straight.call),
+                "through": lambda: through.ListTemplates(request, **by_grpc.call),
                 "rest": over_rest,
             },
             rounds=rounds.calls,

@@ -13,12 +13,9 @@ from common.secret import read_secret_file
 from common.warehouse.local import LocalWarehouse
 from convergence.pipeline.v1.pipeline_service_pb2_grpc import PipelineServiceStub
 from local_stack.api_client import CHANNEL_OPTIONS, ApiClient
-from local_stack.environment import PREFIX
 from local_stack.throw_away import RunningStack, throw_away_stack
 
 CALL_SECONDS = 60.0
-NO_RATES = {f"{PREFIX}CALLS_PER_SECOND_PER_{whose}": "100000" for whose in ("KEY", "TENANT")}
-"""One caller that measures calls oftener than a key may: how often that is depends on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Stack:
 async def running_stack(environ: Mapping[str, str]) -> AsyncIterator[Stack]:
     """Start a stack on throw-away state, and stop it."""
     async with (
-        throw_away_stack({**environ, **NO_RATES}, _say) as running,
+        throw_away_stack(environ, _say) as running,
         grpc.aio.insecure_channel(running.addresses["pipeline_service"], options=CHANNEL_OPTIONS) as channel,
     ):
         stack = Stack(running, channel, await Client.connect(running.addresses["temporal"]))
