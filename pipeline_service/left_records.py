@@ -19,21 +19,20 @@ class LeftRecords:
         self._run = run
         done = {step.step_id for step in plan.done}
         self._to_do = tuple(step for step in plan.steps if step.step_id not in done)
-        self._has_budget = plan.budget is not None
         self._left: tuple[AttemptRecord, ...] = ()
         self._may_be_left = False
 
     def prepare(self, *, may_be_left: bool) -> None:
-        """The run begins. Within a budget each step adds its row by itself: what was billed today is summed up from them."""
-        self._may_be_left = may_be_left and not self._has_budget
+        """The run begins."""
+        self._may_be_left = may_be_left
 
-    def is_to_leave(self, step: PlanStep, lets_pass: Callable[[str], bool]) -> bool:
-        """Whether the step is to leave its row: another begins its work as soon as this one succeeds, since all others that it depends on
-        let it pass."""
+    def is_to_leave(self, step: PlanStep, blocks: Callable[[str], bool]) -> bool:
+        """Whether the step is to leave its row: another begins its work as soon as this one succeeds, since none else that it depends on
+        blocks it."""
         return self._may_be_left and any(
             step.step_id in following.depends_on
             and not following.asks_first
-            and all(lets_pass(name) for name in following.depends_on if name != step.step_id)
+            and not any(blocks(name) for name in following.depends_on if name != step.step_id)
             for following in self._to_do
         )
 

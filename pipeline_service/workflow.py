@@ -182,7 +182,7 @@ class RunWorkflow:
                     begins=begins,
                     closes=closes,
                     left_records=left_records,
-                    leaves_record=self._left_records.is_to_leave(step, self._lets_pass),
+                    leaves_record=self._left_records.is_to_leave(step, self._blocks_dependents),
                 )
                 outcome: dict[str, Any] = {"status": StepStatus.COMPLETE}
             except ActivityError as failure:
@@ -230,13 +230,9 @@ class RunWorkflow:
         return Run(self._pipeline_logging_id, workflow.info().workflow_start_time, self._header, state)
 
     def _blocks_dependents(self, step_id: str) -> bool:
-        """Whether the steps that depend on this one are skipped: it did not succeed, and no failure of it was to be passed over."""
+        """Whether no step that depends on this one may go on as it stands: it has not succeeded, and no failure of it was passed over."""
         status = self._status(step_id)
         return status is not StepStatus.COMPLETE and not (status is StepStatus.FAILED and step_id in self._passed_over)
-
-    def _lets_pass(self, step_id: str) -> bool:
-        """Whether it holds up none of the steps that depend on it."""
-        return self._status(step_id).is_terminal and not self._blocks_dependents(step_id)
 
     def _status(self, step_id: str) -> StepStatus:
         return next(step.status for step in self._state.steps if step.step_id == step_id)

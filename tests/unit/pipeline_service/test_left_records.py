@@ -27,6 +27,7 @@ from tests.unit.pipeline_service.recording import (
     step_status_is,
     with_gate,
 )
+from tests.unit.pipeline_service.spending import SIZE, per_run
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("patience")
@@ -102,6 +103,21 @@ async def test_a_step_whose_follower_asks_a_condition_first_adds_its_row_by_itse
         run = await lab.run(plan(lab.tenant_id, first, replace(following, when=statement("select condition"))))
     assert is_logged == [True]
     assert logged(lab, run) == once(load="COMPLETE", b="COMPLETE")
+
+
+async def test_within_a_budget_a_step_adds_its_row_by_itself(lab: Lab) -> None:
+    parallel = per_run(lab, 10 * SIZE).plan("a", "b")
+    first, second = parallel.steps
+    chained = replace(parallel, steps=(first, replace(second, depends_on=("a",))))
+    async with with_gate(lab):
+        held(lab, "b_stage_1")
+        started = await lab.start(chained)
+        await step_status_is(lab, started, StepStatus.COMPLETE, "a")
+        assert "a_log1_1" in lab.warehouse.effects
+        lab.warehouse.held["b_stage_1"].set()
+        run = await lab.end_of(started)
+    assert "record_attempts" not in await activities(lab, started)
+    assert logged(lab, run) == once(a="COMPLETE", b="COMPLETE")
 
 
 async def test_a_retried_step_that_only_steps_of_the_run_before_followed_adds_its_row_by_itself(lab: Lab) -> None:
